@@ -1,0 +1,106 @@
+"""Discrete cells: genotypes as frozen data, and the rules that derive them from probabilities."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from nas_core.cells.topology import Topology
+
+
+@dataclass(frozen=True)
+class CellGenotype:
+    """A discrete cell: ``edges`` are (source, target, operation), ``output`` the concatenated nodes.
+
+    Parallel edges between the same two nodes are allowed (NASNet and ENAS cells have them); ``none`` is written as
+    the absence of an edge, so a node may keep no input at all and then contributes a map of zeros.
+    """
+
+    inputs: int
+    nodes: int
+    edges: tuple[tuple[int, int, str], ...]
+    output: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        last = self.inputs + self.nodes
+        if any(not (0 <= i < j and self.inputs <= j < last) for i, j, _ in self.edges):
+            raise ValueError(f"a genotype's edges must lead forward to nodes {self.inputs}..{last - 1}: {self.edges}")
+
+    def width(self) -> int:
+        """Number of kept input edges."""
+        return sum(i < self.inputs for i, _, _ in self.edges)
+
+    def mid(self) -> int:
+        """Number of kept intermediate edges."""
+        return sum(i >= self.inputs for i, _, _ in self.edges)
+
+    def depth(self) -> int:
+        """Number of edges on the longest kept path from an input node to an intermediate node that is concatenated."""
+        length = {n: 0 for n in range(self.inputs)}
+        for n in range(self.inputs, self.inputs + self.nodes):
+            reached = [length[i] + 1 for i, j, _ in self.edges if j == n and i in length]
+            if reached:
+                length[n] = max(reached)
+        return max((length.get(n, 0) for n in self.output), default=0)
+
+
+@dataclass(frozen=True)
+class Genotype:
+    """The normal and, where the network has reductions, the reduction cell."""
+
+    normal: CellGenotype
+    reduce: CellGenotype | None = None
+
+    def to_json(self) -> str:
+        """One line of JSON; :meth:`from_json` reads it back."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Genotype:
+        """Read what :meth:`to_json` wrote."""
+
+        def cell(d: Mapping | None) -> CellGenotype | None:
+            if d is None:
+                return None
+            edges = tuple((int(i), int(j), str(op)) for i, j, op in d["edges"])
+            return CellGenotype(d["inputs"], d["nodes"], edges, tuple(d["output"]))
+
+        data = json.loads(text)
+        normal = cell(data["normal"])
+        assert normal is not None
+        return cls(normal, cell(data["reduce"]))
+
+
+# A rule maps (probabilities of shape (edges, ops), names of the ops, topology) to a cell.
+DeriveRule = Callable[[np.ndarray, Sequence[str], Topology], CellGenotype]
+
+
+def derive_argmax(prob: np.ndarray, ops: Sequence[str], topology: Topology) -> CellGenotype:
+    """The rule of SNAS and DSNAS: the argmax of every edge, ``none`` included; an edge whose argmax is none is dropped.
+
+    The wiring paper applies it to every method ("network with the largest probability", Figs. 1, 11, 13).
+    ``prob``: (edges, ops).
+    """
+    picks = [(i, j, ops[int(row.argmax())]) for (i, j), row in zip(topology.edges, prob, strict=True)]
+    return CellGenotype(topology.inputs, topology.nodes, tuple(p for p in picks if p[2] != "none"), topology.output)
+
+
+def derive_darts(prob: np.ndarray, ops: Sequence[str], topology: Topology) -> CellGenotype:
+    """The rule of DARTS: each node keeps its two strongest edges, each edge its strongest operation, none excluded.
+
+    The strength of an edge is its largest probability over the operations other than none; ties go to the earlier
+    source and the earlier operation. ``prob``: (edges, ops).
+    """
+    some = [k for k, op in enumerate(ops) if op != "none"]
+    kept = []
+    for node in topology.intermediate:
+        strongest = sorted(topology.incoming[node], key=lambda e: -prob[e, some].max())[:2]
+        for e in sorted(strongest):
+            kept.append((*topology.edges[e], ops[some[int(prob[e, some].argmax())]]))
+    return CellGenotype(topology.inputs, topology.nodes, tuple(kept), topology.output)
+
+
+DERIVE_RULES: dict[str, DeriveRule] = {"argmax": derive_argmax, "darts": derive_darts}

@@ -1,0 +1,20 @@
+"""Errors meant for the person at the keyboard: one sentence that names what is wrong and what is allowed."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(ValueError):
+    """A bad input; the command line prints its one sentence without a traceback and exits with code 2."""
+
+
+def choose(kind: str, name: str, allowed: Iterable[str]) -> str:
+    """Return ``name`` if it is allowed; otherwise raise :class:`UserError` naming it, the nearest and the allowed ones."""
+    options = list(allowed)
+    if name in options:
+        return name
+    near = difflib.get_close_matches(str(name), options, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise UserError(f"unknown {kind} {name!r}{hint} Allowed: {', '.join(map(str, options))}.")
