@@ -16,5 +16,5 @@ def choose(kind: str, name: str, allowed: Iterable[str]) -> str:
     if name in options:
         return name
     near = difflib.get_close_matches(str(name), options, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    hint = f"; did you mean {near[0]!r}?" if near else "."
     raise UserError(f"unknown {kind} {name!r}{hint} Allowed: {', '.join(map(str, options))}.")

@@ -1,0 +1,1 @@
+"""Candidate operations, cell topologies, the supernet, genotypes and the networks they describe."""

@@ -1,0 +1,168 @@
+"""The supernet: one network whose every edge carries a variable Z over candidate operations.
+
+This is the plain formulation, one module per edge and operation. The edge variables come in as *gates*, one number per
+layer, edge and operation, so that the cost of a choice, C = dL/dZ, is simply the gradient of its gate.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from nas_core.cells.operations import CANDIDATES, OPERATIONS, Cost, FactorizedReduce, Style, block
+from nas_core.cells.topology import Topology
+from nas_core.errors import choose
+
+
+@dataclass(frozen=True)
+class Space:
+    """What is searched: a topology, the candidates of every edge, and the blocks they are made of.
+
+    ``allowed`` restricts edges: a mapping from edge index to the names it may take (one name fixes the edge).
+    """
+
+    topology: Topology
+    candidates: tuple[str, ...] = CANDIDATES
+    allowed: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    style: Style = Style()
+
+    def __post_init__(self) -> None:
+        for op in self.candidates:
+            choose("operation", op, OPERATIONS)
+        for edge, names in self.allowed.items():
+            choose(f"edge of topology {self.topology.name!r}", str(edge), map(str, range(len(self.topology.edges))))
+            for op in names:
+                choose(f"operation on edge {edge}", op, self.candidates)
+
+    def mask(self) -> np.ndarray:
+        """Which operation is allowed on which edge: bool, (edges, ops)."""
+        rows = (self.allowed.get(e, self.candidates) for e in range(len(self.topology.edges)))
+        return np.array([[op in row for op in self.candidates] for row in rows])
+
+
+class SearchCell(nn.Module):
+    """One cell of the supernet: every intermediate node sums gate x operation over its incoming edges.
+
+    ``previous``: channels of the cell's inputs, the older first; ``reduction`` halves the resolution on the edges that
+    leave an input node; ``after_reduction`` says that the older input has twice the resolution.
+    """
+
+    def __init__(
+        self, space: Space, previous: Sequence[int], channels: int, *, reduction: bool, after_reduction: bool
+    ) -> None:
+        super().__init__()
+        self.topology, self.reduction, style = space.topology, reduction, space.style
+        self.preprocess = nn.ModuleList(
+            FactorizedReduce(c, channels, style)
+            if after_reduction and i == 0 and len(previous) == 2
+            else block([nn.Conv2d(c, channels, 1, bias=False)], channels, style)
+            for i, c in enumerate(previous)
+        )
+        allowed = space.mask()
+        self.operations = nn.ModuleList(
+            nn.ModuleList(
+                OPERATIONS[op if ok else "none"].build(channels, self.stride(e), style)
+                for op, ok in zip(space.candidates, allowed[e], strict=True)
+            )
+            for e in range(len(self.topology.edges))
+        )
+        self.zero = [[op == "none" or not ok for op, ok in zip(space.candidates, row, strict=True)] for row in allowed]
+
+    def stride(self, edge: int) -> int:
+        """2 on the edges of a reduction cell that leave an input node, else 1."""
+        return 2 if self.reduction and edge in self.topology.input_edges else 1
+
+    def forward(self, inputs: Sequence[Tensor], gates: Tensor) -> Tensor:
+        """``gates``: (edges, ops); an operation whose gate is exactly zero is neither computed nor stored."""
+        states = [preprocess(x) for preprocess, x in zip(self.preprocess, inputs, strict=True)]
+        drawn = gates.detach().ne(0).tolist()
+        for node in self.topology.intermediate:
+            terms = [
+                gates[e, k] * op(states[self.topology.edges[e][0]])
+                for e in self.topology.incoming[node]
+                for k, op in enumerate(self.operations[e])  # type: ignore[arg-type]
+                if drawn[e][k] and not self.zero[e][k]
+            ]
+            states.append(sum(terms[1:], start=terms[0]) if terms else self._zeros(states[0]))
+        return torch.cat([states[n] for n in self.topology.output], dim=1)
+
+    def _zeros(self, x: Tensor) -> Tensor:
+        step = 2 if self.reduction else 1
+        return torch.zeros_like(x[:, :, ::step, ::step])
+
+
+class Supernet(nn.Module):
+    """Stem, a chain of cells, global average pooling, linear classifier.
+
+    ``layers`` cells of ``channels`` channels; with ``reductions``, cells layers//3 and 2*layers//3 halve the
+    resolution and double the channels (DARTS), otherwise all cells are normal (wiring paper). Theorem 2 of the wiring
+    paper needs ``head_bias=False``. Weights are drawn from ``generator`` with PyTorch's default laws.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        *,
+        channels: int,
+        layers: int,
+        classes: int,
+        in_channels: int,
+        reductions: bool,
+        head_bias: bool,
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__()
+        self.space = space
+        at = {layers // 3, 2 * layers // 3} if reductions else set()
+        # Row of the logits that each layer reads: 0 for normal, 1 for reduction cells.
+        self.cell_type = [int(i in at) for i in range(layers)]
+        stem = 3 * channels
+        self.stem = nn.Sequential(nn.Conv2d(in_channels, stem, 3, padding=1, bias=False), nn.BatchNorm2d(stem))
+        older = newer = stem
+        self.cells = nn.ModuleList()
+        for i, reduction in enumerate(self.cell_type):
+            channels *= 2 if reduction else 1
+            previous = (older, newer)[-space.topology.inputs :]
+            after = i > 0 and bool(self.cell_type[i - 1])
+            self.cells.append(SearchCell(space, previous, channels, reduction=bool(reduction), after_reduction=after))
+            older, newer = newer, channels * len(space.topology.output)
+        self.classifier = nn.Linear(newer, classes, bias=head_bias)
+        initialise(self, generator)
+
+    def forward(self, images: Tensor, gates: Tensor, output_gates: Tensor | None = None) -> Tensor:
+        """Class logits (batch, classes) of ``images`` (batch, channels, side, side).
+
+        ``gates``: (layers, edges, ops), the edge variables Z; ``output_gates``: (layers,), ones that multiply the
+        cells' outputs, so that their gradients are the costs at the output nodes.
+        """
+        older = newer = self.stem(images)
+        for layer, cell in enumerate(self.cells):
+            out = cell((older, newer)[-self.space.topology.inputs :], gates[layer])
+            older, newer = newer, out if output_gates is None else output_gates[layer] * out
+        return self.classifier(newer.mean(dim=(2, 3)))
+
+    def edge_costs(self, side: int) -> list[list[list[Cost]]]:
+        """Cost of every candidate, [layer][edge][op], for images of ``side`` pixels (params, FLOPs, MAC per image)."""
+        costs, channels = [], self.stem[0].out_channels // 3  # type: ignore[operator]
+        for cell, reduction in zip(self.cells, self.cell_type, strict=True):
+            side, channels = (math.ceil(side / 2), channels * 2) if reduction else (side, channels)
+            edges = range(len(self.space.topology.edges))
+            costs.append(
+                [[OPERATIONS[op].cost(channels, side, cell.stride(e)) for op in self.space.candidates] for e in edges]  # type: ignore[operator]
+            )
+        return costs
+
+
+def initialise(network: nn.Module, generator: torch.Generator) -> None:
+    """Draw all convolutions and linear layers from ``generator`` with PyTorch's default laws (uniform +-1/sqrt(fan in))."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            bound = 1 / math.sqrt(module.weight[0].numel())
+            nn.init.uniform_(module.weight, -bound, bound, generator=generator)
+            if module.bias is not None:
+                nn.init.uniform_(module.bias, -bound, bound, generator=generator)

@@ -1,0 +1,203 @@
+"""The complete description of a run: frozen, validated settings, each with its unit or its reason."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from nas_core.cells.operations import CANDIDATES, NORMALISERS, OPERATIONS, ORDERS, Style
+from nas_core.cells.supernet import Space
+from nas_core.cells.topology import Topology, darts_cell, minimal_cell, modified_cell, simplified_cell
+from nas_core.data import SOURCES
+from nas_core.errors import UserError, choose
+from nas_core.relaxations import RELAXATIONS
+
+TOPOLOGIES = ("darts", "minimal", "simplified", "modified")
+PROBES = ("losses", "costs", "accuracy", "child")
+
+
+def _frozen(value: Any) -> Any:
+    """Lists, which is what JSON has, become tuples."""
+    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
+
+
+class Settings(BaseModel):
+    """Base of all settings: an unknown or ill-typed field is a :class:`UserError` that names it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**{name: _frozen(value) for name, value in values.items()})
+        except ValidationError as error:
+            raise UserError(self._sentence(error)) from None
+
+    @classmethod
+    def _sentence(cls, error: ValidationError) -> str:
+        first = error.errors()[0]
+        if isinstance(first.get("ctx", {}).get("error"), UserError):
+            return str(first["ctx"]["error"])
+        name = ".".join(map(str, first["loc"]))
+        if first["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(name, cls.model_fields, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else "."
+            return f"{cls.__name__} has no field {name!r}{hint} Allowed: {', '.join(cls.model_fields)}."
+        return f"{cls.__name__}.{name}: {first['msg']}, not {first['input']!r}."
+
+    def but(self, **changes: Any) -> Self:
+        """A copy with some fields changed, validated like any other."""
+        return type(self)(**{**dict(self), **changes})
+
+
+class Data(Settings):
+    """Which images a run sees."""
+
+    name: str = Field(description="data set; see nas_core.data")
+    train: int = Field(gt=0, description="images that train the weights")
+    search: int = Field(0, ge=0, description="images that train the logits in bi-level search; 0: the training images")
+    valid: int = Field(0, ge=0, description="images on which settings may be chosen")
+    test: int = Field(0, ge=0, description="images on which accuracies are reported")
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        return choose("data set", name, SOURCES)
+
+
+class Network(Settings):
+    """The supernet and its search space."""
+
+    cell: str = Field("darts", description="topology of the cell")
+    nodes: int = Field(4, gt=0, description="intermediate nodes of the DARTS cell")
+    candidates: tuple[str, ...] = CANDIDATES
+    allowed: tuple[tuple[int, tuple[str, ...]], ...] = Field((), description="(edge, operations it may take)")
+    channels: int = Field(gt=0, description="channels C of the first cell; the stem has 3C")
+    layers: int = Field(gt=0, description="number of cells")
+    reductions: bool = Field(description="reduction cells at 1/3 and 2/3 of the depth")
+    head_bias: bool = Field(description="bias of the classifier; Theorem 2 needs none")
+    normaliser: str = "batch"
+    affine: bool = Field(False, description="scale and shift in the cells' normalisers")
+    order: str = Field("rcb", description="stacking order of ReLU, convolution, normaliser")
+    eps: float = Field(1e-5, ge=0, description="added to the variance by the normalisers")
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        choose("cell", self.cell, TOPOLOGIES)
+        choose("normaliser", self.normaliser, NORMALISERS)
+        choose("order", self.order, ORDERS)
+        for op in self.candidates:
+            choose("operation", op, OPERATIONS)
+        self.space()
+        return self
+
+    def topology(self) -> Topology:
+        """The cell's graph."""
+        if self.cell == "darts":
+            return darts_cell(self.nodes)
+        return {"minimal": minimal_cell, "simplified": simplified_cell, "modified": modified_cell}[self.cell]()
+
+    def space(self) -> Space:
+        """The search space."""
+        style = Style(self.normaliser, self.affine, self.order, self.eps)
+        return Space(self.topology(), self.candidates, dict(self.allowed), style)
+
+
+class Method(Settings):
+    """How Z is drawn, which data each step sees, and what else enters the logits' gradient."""
+
+    relaxation: str
+    levels: Literal["single", "bi-level"] = Field("single", description="whether the logits see data of their own")
+    temperature: tuple[float, float] = Field((1.0, 1.0), description="of the relaxation, at the start and at the end")
+    update_alpha: bool = True
+    update_theta: bool = True
+    cost_clamp: float | None = Field(None, description="bound on the absolute cost of an edge summed over layers")
+    resource_weight: float = Field(0.0, ge=0, description="eta of SNAS eq. 9, on the log penalty of the drawn Z")
+
+    @field_validator("relaxation")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        return choose("relaxation", name, RELAXATIONS)
+
+    @field_validator("temperature")
+    @classmethod
+    def _positive(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if min(value) <= 0:
+            raise UserError(f"temperature {value} must be positive at the start and at the end")
+        return value
+
+
+class Weights(Settings):
+    """SGD on the weights of operations, stem, preprocessing and classifier; cosine from lr to lr_min by epoch."""
+
+    lr: float = Field(gt=0)
+    lr_min: float = Field(0.0, ge=0)
+    momentum: float = 0.9
+    decay: float = Field(3e-4, ge=0, description="L2 weight decay")
+    clip: float = Field(5.0, gt=0, description="bound on the gradient norm")
+
+
+class Alpha(Settings):
+    """Adam on the logits; its step is about lr whatever the gradient's size, so lr x steps bounds their travel."""
+
+    lr: float = Field(gt=0)
+    betas: tuple[float, float] = (0.5, 0.999)
+    decay: float = Field(1e-3, ge=0, description="L2 weight decay")
+    clip: float | None = Field(None, description="bound on the gradient norm")
+    init_mean: float = 0.0
+    init_std: float = Field(1e-3, ge=0)
+
+
+class RunConfig(Settings):
+    """One run: what :func:`nas_core.trainers.build` needs, and nothing it does not."""
+
+    run: str = Field(description="id in the catalogue")
+    profile: str
+    seed: int = Field(ge=0)
+    data: Data
+    network: Network
+    method: Method
+    weights: Weights
+    alpha: Alpha
+    epochs: int = Field(gt=0)
+    batch: int = Field(gt=0, description="images a step; an incomplete last batch is dropped")
+    probes: tuple[str, ...] = ()
+    formulation: Literal["plain"] = "plain"
+    threads: int = Field(1, gt=0, description="threads of torch; part of what a run is")
+    device: str = "cpu"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for probe in self.probes:
+            choose("probe", probe, PROBES)
+        if (self.method.levels == "bi-level") != (self.data.search > 0):
+            raise UserError(f"run {self.run!r}: bi-level search needs search images, single-level search takes none")
+        if self.data.train < self.batch or 0 < self.data.search < self.batch:
+            raise UserError(f"run {self.run!r}: a batch of {self.batch} needs at least as many images in every half")
+        return self
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Weight steps in an epoch."""
+        return self.data.train // self.batch
+
+    def key(self) -> str:
+        """Names the run's record: every field counts, defaults included."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return f"{self.run}-{self.profile}-s{self.seed}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+    def cost(self) -> float:
+        """Rough relative length of the run, for starting the longest first."""
+        single_path = self.method.relaxation in ("one-hot", "uniform")
+        paths = 1 if single_path else len(self.network.candidates)
+        passes = 3 if self.method.levels == "bi-level" else 2
+        edges = self.network.layers * len(self.network.topology().edges)
+        return float(self.epochs * self.steps_per_epoch * self.batch * passes * edges * paths)
+
+    @classmethod
+    def from_json(cls, text: str) -> RunConfig:
+        """Read what ``model_dump_json`` wrote."""
+        return cls(**json.loads(text))
