@@ -128,7 +128,8 @@ class Search:
         wanted = (self.weights if weights else []) + ([gates, ones] if measure else [])
         grads = torch.autograd.grad(loss, wanted, allow_unused=True) if wanted else ()
         if measure:
-            cost, output_cost = grads[-2:]
+            # Where every edge drew none, no gate is in the graph and all costs are zero.
+            cost, output_cost = (torch.zeros_like(t) if g is None else g for t, g in zip((gates, ones), grads[-2:]))
             if "costs" in self.config.probes:
                 self.costs.add(gates, cost, output_cost)
             if learn_alpha:
