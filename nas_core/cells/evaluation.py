@@ -1,0 +1,156 @@
+"""The evaluation network of a genotype: what is trained from scratch after a search.
+
+As DARTS trains it: 20 cells of 36 channels on CIFAR-10, affine normalisers, drop-path, an auxiliary classifier after
+cell 2/3. Multiply-adds and parameters of the released cells are PAPERS' Table entries to the integer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor, nn
+
+from nas_core.cells.genotype import CellGenotype, Genotype
+from nas_core.cells.operations import OPERATIONS, FactorizedReduce, Style, block, normaliser
+from nas_core.cells.supernet import initialise
+from nas_core.errors import choose
+
+STYLE = Style(affine=True)
+
+
+def _pool(build: Callable[[int], nn.Module]) -> Callable[[int, int, Style], nn.Module]:
+    """In DARTS's evaluation network, unlike in its search network, pools carry no normaliser."""
+    return lambda channels, stride, style: build(stride)
+
+
+def _sep_conv_7x7(channels: int, stride: int, style: Style) -> nn.Module:
+    def half(stride: int) -> nn.Sequential:
+        depthwise = nn.Conv2d(channels, channels, 7, stride, 3, groups=channels, bias=False)
+        return block([depthwise, nn.Conv2d(channels, channels, 1, bias=False)], channels, style)
+
+    return nn.Sequential(*half(stride), *half(1))
+
+
+def _conv_7x1_1x7(channels: int, stride: int, style: Style) -> nn.Module:
+    rows = nn.Conv2d(channels, channels, (1, 7), (1, stride), (0, 3), bias=False)
+    columns = nn.Conv2d(channels, channels, (7, 1), (stride, 1), (3, 0), bias=False)
+    return block([rows, columns], channels, style)
+
+
+# The candidates of the search, and the operations that only NASNet's and AmoebaNet's cells use.
+EVALUATED: dict[str, Callable[[int, int, Style], nn.Module]] = {
+    **{name: op.build for name, op in OPERATIONS.items() if name != "none"},
+    "max_pool_3x3": _pool(lambda stride: nn.MaxPool2d(3, stride, 1)),
+    "avg_pool_3x3": _pool(lambda stride: nn.AvgPool2d(3, stride, 1, count_include_pad=False)),
+    "sep_conv_7x7": _sep_conv_7x7,
+    "conv_7x1_1x7": _conv_7x1_1x7,
+}
+
+
+def drop_path(x: Tensor, probability: float, generator: Generator) -> Tensor:
+    """Zero the whole map of each image with ``probability`` and rescale the others, so that the mean stays."""
+    keep = torch.rand(len(x), 1, 1, 1, generator=generator) >= probability
+    return x * keep.to(x) / (1 - probability)
+
+
+class EvaluationCell(nn.Module):
+    """A derived cell; a node without any kept edge is a map of zeros, as in the released evaluation code of SNAS."""
+
+    def __init__(
+        self, cell: CellGenotype, previous: Sequence[int], channels: int, *, reduction: bool, after_reduction: bool
+    ) -> None:
+        super().__init__()
+        self.cell, self.reduction = cell, reduction
+        older = FactorizedReduce if after_reduction else _preprocess
+        self.preprocess = nn.ModuleList([older(previous[0], channels, STYLE), _preprocess(previous[1], channels, STYLE)])
+        self.operations = nn.ModuleList(
+            EVALUATED[choose("operation", op, EVALUATED)](channels, 2 if reduction and i < cell.inputs else 1, STYLE)
+            for i, _, op in cell.edges
+        )
+
+    def forward(self, older: Tensor, newer: Tensor, drop: float, generator: Generator | None) -> Tensor:
+        states = [preprocess(x) for preprocess, x in zip(self.preprocess, (older, newer), strict=True)]
+        step = 2 if self.reduction else 1
+        zeros = torch.zeros_like(states[0][:, :, ::step, ::step])
+        for node in range(self.cell.inputs, self.cell.inputs + self.cell.nodes):
+            total = zeros
+            for (source, target, _), op in zip(self.cell.edges, self.operations, strict=True):
+                if target == node:
+                    y = op(states[source])
+                    # An identity is never dropped: a cell of skips alone would otherwise lose its input.
+                    if drop and generator is not None and not isinstance(op, nn.Identity):
+                        y = drop_path(y, drop, generator)
+                    total = total + y
+            states.append(total)
+        return torch.cat([states[n] for n in self.cell.output], dim=1)
+
+
+def _preprocess(channels_in: int, channels: int, style: Style) -> nn.Module:
+    return block([nn.Conv2d(channels_in, channels, 1, bias=False)], channels, style)
+
+
+class AuxiliaryTower(nn.Module):
+    """The auxiliary classifier after cell 2/3; its loss has weight 0.4 in DARTS. Needs maps of at least 5x5."""
+
+    def __init__(self, channels: int, classes: int) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.ReLU(),
+            nn.AvgPool2d(5, stride=3, count_include_pad=False),
+            nn.Conv2d(channels, 128, 1, bias=False),
+            normaliser(128, STYLE),
+            nn.ReLU(),
+            nn.Conv2d(128, 768, 2, bias=False),
+            normaliser(768, STYLE),
+            nn.ReLU(),
+        )
+        self.classifier = nn.Linear(768, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.classifier(self.features(x).flatten(1))
+
+
+class EvaluationNetwork(nn.Module):
+    """Stem, ``layers`` derived cells with reductions at 1/3 and 2/3, global average pooling, linear classifier."""
+
+    def __init__(
+        self,
+        genotype: Genotype,
+        *,
+        channels: int,
+        layers: int,
+        classes: int,
+        in_channels: int,
+        generator: Generator,
+        auxiliary: bool = False,
+    ) -> None:
+        super().__init__()
+        at = {layers // 3, 2 * layers // 3} if genotype.reduce is not None else set()
+        stem = 3 * channels
+        self.stem = nn.Sequential(nn.Conv2d(in_channels, stem, 3, padding=1, bias=False), nn.BatchNorm2d(stem))
+        older = newer = stem
+        self.cells, self.tower_at, self.tower = nn.ModuleList(), 2 * layers // 3, None
+        for i in range(layers):
+            channels *= 2 if i in at else 1
+            cell = genotype.reduce if i in at and genotype.reduce is not None else genotype.normal
+            flags = {"reduction": i in at, "after_reduction": i > 0 and i - 1 in at}
+            self.cells.append(EvaluationCell(cell, (older, newer), channels, **flags))
+            older, newer = newer, channels * len(cell.output)
+            if auxiliary and i == self.tower_at:
+                self.tower = AuxiliaryTower(newer, classes)
+        self.classifier = nn.Linear(newer, classes)
+        initialise(self, generator)
+
+    def forward(
+        self, images: Tensor, drop: float = 0.0, generator: Generator | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Class logits (batch, classes), and the auxiliary ones while training with a tower. ``drop``: drop-path."""
+        older = newer = self.stem(images)
+        extra = None
+        for i, cell in enumerate(self.cells):
+            older, newer = newer, cell(older, newer, drop if self.training else 0.0, generator)
+            if self.tower is not None and self.training and i == self.tower_at:
+                extra = self.tower(newer)
+        return self.classifier(F.adaptive_avg_pool2d(newer, 1).flatten(1)), extra

@@ -1,0 +1,94 @@
+"""Registration and evaluation of checks."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from nas_core.catalogue import PROFILES
+from nas_core.claims.verdict import Verdict
+from nas_core.errors import choose
+from nas_core.papers import claims
+from nas_core.runs import Record
+
+Records = Mapping[str, Sequence[Record]]  # run id -> one record a seed
+COMPARISONS: dict[str, Callable[[float, float], bool]] = {
+    ">": operator.gt,
+    ">=": operator.ge,
+    "<": operator.lt,
+    "<=": operator.le,
+}
+
+
+@dataclass(frozen=True)
+class Check:
+    """``measure`` gives the number that is compared with ``bound``, for one seed: it takes one record per run id."""
+
+    id: str
+    measure: Callable[..., float]
+    runs: tuple[str, ...]
+    comparison: str
+    bound: float
+
+    def holds(self, value: float) -> bool:
+        """Whether a number meets the claim; nan never does."""
+        return COMPARISONS[self.comparison](value, self.bound)
+
+
+CHECKS: dict[str, Check] = {}
+
+
+def check(claim: str, runs: str, comparison: str, bound: float) -> Callable[[Callable[..., float]], Callable[..., float]]:
+    """Register the measure of ``claim``; ``runs`` are the catalogue runs whose records it takes, in this order."""
+
+    def register(measure: Callable[..., float]) -> Callable[..., float]:
+        CHECKS[claim] = Check(claim, measure, tuple(runs.split()), comparison, bound)
+        return measure
+
+    return register
+
+
+def per_seed(claim: str, *records: Sequence[Record]) -> np.ndarray:
+    """The measured number of every seed, from one list of records per run; also of runs other than the claim's own."""
+    measure = CHECKS[choose("claim with a check", claim, CHECKS)].measure
+    return np.array([measure(*of_seed) for of_seed in zip(*records, strict=True)], dtype=float)
+
+
+def evaluate(claim: str, records: Records) -> Verdict:
+    """The verdict on ``claim``, whatever it is.
+
+    An exact claim (X) must hold for every seed. A statistical one (S) must hold for the mean over seeds and for more
+    than half of them; below the smallest profile that its row in claims.csv names it is not judged. A claim without a
+    check, or without its records, is not run.
+    """
+    row = claims().loc[choose("claim", claim, claims().index)]
+    if row.grade == "R":
+        return Verdict(claim, "reference")
+    if claim not in CHECKS:
+        return Verdict(claim, "not run", note="no check yet")
+    c = CHECKS[claim]
+    if missing := [run for run in c.runs if not records.get(run)]:
+        return Verdict(claim, "not run", note=f"needs {', '.join(missing)}")
+    threshold = f"{c.comparison} {c.bound:g}"
+    of_runs = [records[run] for run in c.runs]
+    values = per_seed(claim, *of_runs) if of_runs else np.array([c.measure()])
+    seeds = tuple(record.config.seed for record in of_runs[0]) if of_runs else ()
+    mean, met = float(values.mean()), [c.holds(v) for v in values]
+    profile = of_runs[0][0].config.profile if of_runs else PROFILES[-1]
+    if PROFILES.index(profile) < PROFILES.index(row.profile):
+        return Verdict(claim, "not at this scale", mean, threshold, seeds, note=f"applies from {row.profile} on")
+    good = all(met) if row.grade == "X" else c.holds(mean) and sum(met) > len(met) / 2
+    note = f"{sum(met)} of {len(met)} seeds" if len(met) > 1 else "single seed" if seeds else ""
+    return Verdict(claim, "holds" if good else "fails", mean, threshold, seeds, _interval(values), note)
+
+
+def _interval(values: np.ndarray) -> tuple[float, float] | None:
+    """95 % interval of the mean over seeds (Student's t)."""
+    if len(values) < 2 or np.ptp(values) == 0 or np.isnan(values).any():
+        return None
+    low, high = stats.t.interval(0.95, len(values) - 1, loc=values.mean(), scale=stats.sem(values))
+    return float(low), float(high)

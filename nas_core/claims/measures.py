@@ -1,0 +1,53 @@
+"""Quantities that several claims share, each of one record."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import stats
+
+from nas_core.cells.topology import Topology
+from nas_core.runs import Record
+
+
+def topology(record: Record) -> Topology:
+    """The cell's graph."""
+    return record.config.network.topology()
+
+
+def none_index(record: Record) -> int:
+    """Position of ``none`` among the candidates."""
+    return record.config.network.candidates.index("none")
+
+
+def normal_prob(record: Record) -> np.ndarray:
+    """Probabilities of the normal cell, (epochs + 1, edges, ops)."""
+    return record.array("prob")[:, 0]
+
+
+def dropped(record: Record) -> np.ndarray:
+    """Whether the argmax of an edge is none, (epochs + 1, edges)."""
+    return normal_prob(record).argmax(-1) == none_index(record)
+
+
+def share_dropped(record: Record, edges: str = "all") -> np.ndarray:
+    """D: share of dropped edges among ``all``, ``input`` or ``intermediate`` ones, (epochs + 1,)."""
+    graph = topology(record)
+    chosen = {"all": range(len(graph.edges)), "input": graph.input_edges, "intermediate": graph.intermediate_edges}
+    return dropped(record)[:, list(chosen[edges])].mean(1)
+
+
+def first_third(epochs: int) -> slice:
+    """The epochs 1 to T/3 of an array over epochs + 1; the start, where 1 in 8 edges is dropped by chance, is left out."""
+    return slice(1, 1 + max(1, epochs // 3))
+
+
+def rank_correlation(values: np.ndarray) -> float:
+    """Spearman's rank correlation of a series with time; 0 for a constant series."""
+    return 0.0 if np.ptp(values) == 0 else float(stats.spearmanr(np.arange(len(values)), values).statistic)
+
+
+def accuracies(record: Record, network: str, split: str, statistics: str = "as trained") -> np.ndarray:
+    """Accuracy (share, 0 to 1) by epoch of ``supernet``, ``child (argmax)`` or ``child (darts)``."""
+    table = record.table("accuracy")
+    rows = table[(table.network == network) & (table.split == split) & (table.statistics == statistics)]
+    return rows.sort_values("epoch").acc.to_numpy()

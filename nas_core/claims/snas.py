@@ -1,0 +1,79 @@
+"""Claims of SNAS: search progress, entropy, and what a child is worth without retraining."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from nas_core.claims.check import check
+from nas_core.claims.measures import accuracies, rank_correlation
+from nas_core.papers import printed
+from nas_core.runs import Record
+
+
+def mean_entropy(record: Record) -> np.ndarray:
+    """Mean over edges, normal and reduction cells, of the edge entropy in nats, (epochs + 1,)."""
+    return record.array("arch_entropy").mean((1, 2))
+
+
+def gap(record: Record, child: str) -> float:
+    """Test accuracy of the supernet minus that of the child, without retraining, in points."""
+    return 100 * float(accuracies(record, "supernet", "test")[-1] - accuracies(record, child, "test")[-1])
+
+
+@check("C-SN3c", "S-DARTS1 S-SNAS-mild", ">", 0.0)
+def darts_ahead_early(darts: Record, snas: Record) -> float:
+    """Validation accuracy of DARTS minus that of SNAS, in points, averaged over the first third of the epochs."""
+    curves = [accuracies(r, "supernet", "valid")[: max(1, r.config.epochs // 3)] for r in (darts, snas)]
+    n = min(map(len, curves))
+    return 100 * float((curves[0][:n] - curves[1][:n]).mean())
+
+
+@check("C-SN4a", "S-DARTS1 S-SNAS-mild", "<=", 0.01)
+def initial_entropy(darts: Record, snas: Record) -> float:
+    """Largest distance of an edge's entropy from ln K before the first step, in nats."""
+    return max(
+        float(np.abs(r.array("arch_entropy")[0] - math.log(len(r.config.network.candidates))).max())
+        for r in (darts, snas)
+    )
+
+
+@check("C-SN4b", "S-DARTS1 S-SNAS-mild", ">", 0.0)
+def entropy_difference(darts: Record, snas: Record) -> float:
+    """Mean edge entropy of DARTS minus that of SNAS at the end, in nats."""
+    return float(mean_entropy(darts)[-1] - mean_entropy(snas)[-1])
+
+
+@check("C-SN4c", "S-SNAS-mild", "<", -0.8)
+def entropy_trend(snas: Record) -> float:
+    """Rank correlation of the mean edge entropy of SNAS with the epoch."""
+    return rank_correlation(mean_entropy(snas))
+
+
+@check("C-SNT1r", "", "<=", 1e-9)
+def printed_gaps() -> float:
+    """Largest deviation of the printed gaps from 33.01 and -2.13 points."""
+    table = printed("snas_table1")
+    gaps = table.search_valid_acc_pct - table.child_net_valid_acc_pct
+    return float(np.abs(gaps.to_numpy() - [33.01, -2.13]).max())
+
+
+@check("C-SNT1a", "S-DARTS1 S-SNAS-mild", ">", 0.0)
+def gap_difference(darts: Record, snas: Record) -> float:
+    """Gap of DARTS minus gap of SNAS, in points."""
+    return gap(darts, "child (darts)") - gap(snas, "child (argmax)")
+
+
+@check("C-SNT1b", "S-SNAS-mild", "<=", 5.0)
+def snas_gap(snas: Record) -> float:
+    """Absolute gap of SNAS, in points."""
+    return abs(gap(snas, "child (argmax)"))
+
+
+@check("C-SNT1c", "S-SNAS-mild S-DARTS1", ">", 0.0)
+def child_difference(snas: Record, darts: Record) -> float:
+    """Test accuracy of the child of SNAS minus that of the child of DARTS, without retraining, in points."""
+    children = (snas, "child (argmax)"), (darts, "child (darts)")
+    ours, theirs = (accuracies(r, child, "test")[-1] for r, child in children)
+    return 100 * float(ours - theirs)
