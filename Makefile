@@ -1,0 +1,42 @@
+# Each target alone does everything on a fresh machine with Python >= 3.11 and a package index.
+# PYTHON=python3.12 make figures   chooses another Python; ARGS="--only WI-F12" is passed on to the command.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.installed
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help figures test lint lab notebooks clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
+
+figures: $(READY)  ## regenerate every table and figure from real runs at the laptop profile
+	$(BIN)/python -m nas_core figures $(ARGS)
+
+test: $(READY)  ## every test, and every notebook executed small and validated
+	NAS_PROFILE=smoke $(BIN)/python -m pytest -n 2 --dist loadscope --nbval-lax --nbval-current-env tests notebooks $(ARGS)
+
+lint: $(READY)  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+lab: $(READY)  ## open JupyterLab on the notebooks
+	$(BIN)/jupyter lab --notebook-dir notebooks $(ARGS)
+
+notebooks: figures  ## refresh the committed notebooks from an executed laptop run
+	$(BIN)/python -m nas_core notebooks
+
+clean:  ## remove the environment and all caches; records (.runs) and figures stay
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find nas_core tests notebooks -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo "make: Python >= 3.11 is needed and '$(PYTHON)' is not one; name one, as in: make figures PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "make: '$(PYTHON)' has no venv module; install it (Debian: python3-venv) or name another with PYTHON=" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $@
