@@ -1,0 +1,170 @@
+"""What the papers say: artefacts, claims, printed tables and released cells, as package data with one loader.
+
+Every CSV file of this folder is read once and checked when it is read; each caller gets a copy of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib.resources import files
+from typing import NamedTuple
+
+import pandas as pd
+
+from nas_core.errors import UserError, choose
+
+PAPERS = ("snas", "wiring", "mixpath", "darts-proxylessnas")
+KINDS = ("figure", "table", "panel", "algorithm", "lemma", "item")
+GRADES = {"X": "exact", "S": "statistical", "R": "reference"}
+PROFILES = ("smoke", "laptop", "paper")
+PRINTED = (
+    "snas_table1",
+    "snas_table2",
+    "snas_table3",
+    "snas_text_numbers",
+    "wiring_fig10b",
+    "wiring_text_numbers",
+    "mixpath_table1",
+    "mixpath_table2",
+    "mixpath_table3",
+    "mixpath_text_numbers",
+    "proxyless_released",
+    "proxyless_nets",
+    "counts",
+)
+OPERATIONS = {
+    "sep3": "sep_conv_3x3",
+    "sep5": "sep_conv_5x5",
+    "sep7": "sep_conv_7x7",
+    "dil3": "dil_conv_3x3",
+    "dil5": "dil_conv_5x5",
+    "max": "max_pool_3x3",
+    "avg": "avg_pool_3x3",
+    "skip": "skip_connect",
+    "c7x1": "conv_7x1_1x7",
+}
+_ARTEFACT_COLUMNS = ("id", "paper", "kind", "shows", "notebook", "runs", "timed")
+_CLAIM_COLUMNS = ("id", "artefact", "paper", "grade", "sentence", "profile", "test")
+
+
+class ReleasedCell(NamedTuple):
+    """A released cell as plain data: ``edges`` are (source, target, operation), ``output`` the concatenated nodes.
+
+    Nodes 0 and 1 are the outputs of cells k-2 and k-1. An edge may occur twice (NASNet adds one pooling to itself).
+    """
+
+    edges: tuple[tuple[int, int, str], ...]
+    output: tuple[int, ...]
+
+    @property
+    def nodes(self) -> int:
+        """Number of intermediate nodes, those without any input included."""
+        return max(*self.output, *(target for _, target, _ in self.edges)) - 1
+
+
+def artefacts() -> pd.DataFrame:
+    """The 77 tables, figures, panels and items: paper, kind, shows, notebook, runs (ids between spaces), timed."""
+    return _artefacts().copy()
+
+
+def claims() -> pd.DataFrame:
+    """Every claim by id: artefact ("" if tied to none), paper, grade, sentence, smallest profile, kind of test."""
+    return _claims().copy()
+
+
+def printed(name: str) -> pd.DataFrame:
+    """A table as printed (``PRINTED`` lists the names); what is not printed is NaN among numbers, "" among words."""
+    return _table(choose("printed table", name, PRINTED)).copy()
+
+
+def released_genotypes() -> pd.DataFrame:
+    """The released cells in compact notation: arch, cell (normal or reduce), edges, output (concatenated nodes)."""
+    return _table("genotypes").copy()
+
+
+def released_cells(arch: str) -> dict[str, ReleasedCell]:
+    """The released ``normal`` and ``reduce`` cell of ``arch``, their operations by full names."""
+    table = _table("genotypes")
+    choose("released architecture", arch, table["arch"].unique())
+    rows = table.loc[table["arch"] == arch, ["cell", "edges", "output"]].to_numpy(str).tolist()
+    cells = {cell: parse_cell(edges, output) for cell, edges, output in rows}
+    if len(rows) != 2 or set(cells) != {"normal", "reduce"}:
+        raise UserError(f"genotypes.csv: {arch} must have one normal and one reduce cell, it has {sorted(cells)}.")
+    return cells
+
+
+def parse_cell(edges: str, output: str) -> ReleasedCell:
+    """Read ``2<-1:sep3+0:skip ; 3<-(empty)`` and ``2-3``: per node its sources and operations; forward edges only."""
+    found = []
+    for node in edges.split(";"):
+        target, _, sources = node.partition("<-")
+        for source in [] if sources.strip() == "(empty)" else sources.split("+"):
+            match = re.fullmatch(r"(\d+)<-(\d+):(\w+)", f"{target.strip()}<-{source.strip()}")
+            if match is None:
+                raise UserError(f"cannot read {node.strip()!r} as edges of a cell; an example is 2<-0:sep3+1:skip")
+            i, j, op = int(match[2]), int(match[1]), OPERATIONS[choose("operation", match[3], OPERATIONS)]
+            if not i < j or j < 2:
+                raise UserError(f"edge {i} -> {j} must lead forward to an intermediate node, which is 2 or later.")
+            found.append((i, j, op))
+    if not re.fullmatch(r"\d+(-\d+)*", output):
+        raise UserError(f"cannot read {output!r} as the concatenated nodes of a cell; an example is 2-3-4-5")
+    return ReleasedCell(tuple(found), tuple(int(node) for node in output.split("-")))
+
+
+def check_artefacts(table: pd.DataFrame) -> pd.DataFrame:
+    """Return ``table``, indexed by id; raise :class:`UserError` on duplicate ids and on unknown papers and kinds."""
+    table = _index(table, "artefacts.csv", _ARTEFACT_COLUMNS)
+    _only(table, "artefacts.csv", paper=PAPERS, kind=KINDS, timed=("true", "false"))
+    return table.assign(timed=table["timed"] == "true")
+
+
+def check_claims(table: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
+    """Return ``table``, indexed by id; raise :class:`UserError` on what :func:`check_artefacts` and ``known`` reject.
+
+    ``known``: the artefacts, indexed by id; a claim's artefact must be one of them, in the same paper, or empty.
+    """
+    table = _index(table, "claims.csv", _CLAIM_COLUMNS)
+    _only(table, "claims.csv", paper=PAPERS, grade=tuple(GRADES), profile=PROFILES, artefact=("", *known.index))
+    paper = table["artefact"].map(known["paper"])
+    for key in table.index[paper.notna() & (paper != table["paper"])]:
+        raise UserError(f"claims.csv: {key} and its artefact {table['artefact'][key]} belong to different papers.")
+    if blank := list(table.index[table["sentence"].str.strip() == ""]):
+        raise UserError(f"claims.csv: no sentence for {', '.join(blank)}.")
+    return table
+
+
+@cache
+def _artefacts() -> pd.DataFrame:
+    return check_artefacts(_table("artefacts", words_only=True))
+
+
+@cache
+def _claims() -> pd.DataFrame:
+    return check_claims(_table("claims", words_only=True), _artefacts())
+
+
+@cache
+def _table(name: str, words_only: bool = False) -> pd.DataFrame:
+    try:
+        with (files(__package__) / f"{name}.csv").open(encoding="utf-8") as file:
+            missing = [] if words_only else [""]
+            table = pd.read_csv(file, keep_default_na=False, na_values=missing, dtype=str if words_only else None)
+    except (OSError, ValueError) as error:
+        raise UserError(f"the package's table {name}.csv is missing or damaged ({error}); install it again.") from error
+    words = table.select_dtypes(exclude=["number", "bool"]).columns
+    return table.assign(**{column: table[column].fillna("") for column in words})
+
+
+def _index(table: pd.DataFrame, file: str, columns: tuple[str, ...]) -> pd.DataFrame:
+    if tuple(table.columns) != columns:
+        raise UserError(f"{file} must have the columns {', '.join(columns)}, not {', '.join(map(str, table.columns))}.")
+    if twice := sorted(set(table["id"][table["id"].duplicated()])):
+        raise UserError(f"{file}: duplicate ids {', '.join(twice)}.")
+    return table.set_index("id")
+
+
+def _only(table: pd.DataFrame, file: str, **allowed: tuple[str, ...]) -> None:
+    for column, values in allowed.items():
+        for key, value in table.loc[~table[column].isin(values), column].items():
+            choose(f"{column} of {key} in {file}", value, values)

@@ -1,0 +1,206 @@
+"""The papers' package data: nothing lost, nothing mistyped, and the printed numbers agree with each other."""
+
+import re
+from collections import Counter
+from importlib.resources import files
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from nas_core import papers
+from nas_core.errors import UserError
+
+# Every claim as the papers' specification lists it, artefact by artefact: X exact, S statistical, R reference.
+EXPECTED = """
+SN-F1  X: C-SN1a C-SN1b C-SN1c
+SN-F2  X: C-SN2a  S: C-SN2b
+SN-F3  S: C-SN3a C-SN3b C-SN3c
+SN-F4  X: C-SN4a  S: C-SN4b C-SN4c
+SN-F5  X: C-SN5a C-SN5b  S: C-SN5c
+SN-F6  X: C-SN6a C-SN6b
+SN-F7  X: C-SN7a C-SN7b  S: C-SN7c
+SN-T1  X: C-SNT1r  S: C-SNT1a C-SNT1b C-SNT1c
+SN-T2  X: C-SNT2a C-SNT2b  S: C-SNT2c C-SNT2d  R: C-SNT2e
+SN-T3  X: C-SNT3a C-SNT3b C-SNT3c
+WI-F1  S: C-W1a C-W1b C-W1c
+WI-F2  X: C-W2 C-W2b
+WI-F3  S: C-W3a C-W3b C-W3c C-W3d
+WI-F4  X: C-W4a C-W4d  S: C-W4b C-W4c
+WI-F5  X: C-W5a C-W5b
+WI-F6  X: C-W6
+WI-F7  X: C-W7c  S: C-W7a C-W7b C-W7d
+WI-F8  X: C-W8 C-W8b
+WI-F9  S: C-W9a C-W9b
+WI-F10 X: C-W10a C-W10b  S: C-W10c C-W10d C-W10e C-W10f
+WI-F11 S: C-W11a C-W11b C-W11c
+WI-F12 X: C-W12  S: C-W12a C-W12b C-W12c C-W12d
+WI-F13 S: C-W13a C-W13b
+WI-F14 S: C-W14a C-W14b
+WI-F15 X: C-W15a  S: C-W15b C-W15c C-W15
+WI-F16 S: C-W16a C-W16
+WI-F17 X: C-W17
+WI-F18 X: C-W18 C-W18b
+WI-F19 X: C-W19a C-W19b  S: C-W19c
+WI-F20 X: C-W20
+WI-F21 X: C-W21a  S: C-W21b
+WI-F22 X: C-W22a  S: C-W22b
+WI-F23 X: C-W23a  S: C-W23b C-W23c C-W23d
+WI-F24 X: C-W24a  S: C-W24b C-W24c
+WI-F25 X: C-W25a  S: C-W25b C-W25c
+WI-F26 X: C-W26a  S: C-W26b C-W26c
+WI-F27 S: C-W27a
+WI-F28 X: C-W28c C-W28d  S: C-W28a C-W28b
+WI-F29 X: C-W29a C-W29b
+WI-F30 X: C-W30a C-W30d  S: C-W30b C-W30c
+WI-F31 X: C-W31a C-W31d  S: C-W31b C-W31c
+PO-1   X: C-PO1 C-PO1b
+PO-2   S: C-PO2 C-PO2b C-PO2c C-PO2d C-PO2e C-PO2f
+PO-3   S: C-PO3 C-PO3b
+PO-4   X: C-PO4
+PO-5   X: C-PO5 C-PO5b
+PO-6   X: C-PO6 C-PO6b
+PO-7   X: C-PO7  S: C-PO7b
+PO-8   S: C-PO8  X: C-PO8b C-PO8c
+PO-9   S: C-PO9
+PO-10  S: C-PO10 C-PO10b
+MP-T1  X: C-MT1a C-MT1b C-MT1c C-MT1d
+MP-T2  S: C-MT2a C-MT2b  R: C-MT2r
+MP-T3  X: C-MT3
+MP-F1  S: C-MF1a  X: C-MF1b
+MP-F2  S: C-MF2a C-MF2b  X: C-MF2c
+MP-F3  S: C-MF3a C-MF3b  R: C-MF3c
+MP-F4  S: C-MF4a C-MF4b  R: C-MF4c
+MP-F5  X: C-MF5
+MP-F6  S: C-MF6a C-MF6b
+MP-A1  X: C-MA1a C-MA1b C-MA1c C-MA1d
+MP-L1  X: C-ML1a  S: C-ML1b
+NT-1   X: C-N1 C-N1b
+NT-2   X: C-N2
+NT-3   X: C-N3
+NT-4   X: C-N4
+NT-5   X: C-N5 C-N5b
+NT-6   R: C-N6
+NT-7   X: C-N7  R: C-N7r
+NT-8   X: C-N8 C-N8b
+NT-9   X: C-N9 C-N9b
+NT-10  X: C-N10 C-N10b
+NT-11  X: C-N11  S: C-N11b
+NT-12  X: C-N12
+NT-13  X: C-N13 C-N13b  S: C-N13c
+NT-14  X: C-N14  S: C-N14b
+NT-15  S: C-N15 C-N15b  R: C-N15r
+text   S: C-WP2x C-WPrb C-WG  X: C-WU
+theory X: T-D1 T-D2 T-P1 T-P2 T-P3 T-P4 T-P5 T-S1 T-S2 T-S3 T-S4 T-S5 T-S6 T-S7 T-S8 T-M1  S: T-M2
+theory X: T-W1 T-W2 T-W3 T-W4 T-W5 T-W6 T-W7 T-W8 T-W8b T-W9  S: T-W2b
+"""
+
+
+def expected() -> dict[str, tuple[str, str]]:
+    """Claim id -> (artefact or "", grade), as written above."""
+    found, listed = {}, 0
+    for line in EXPECTED.strip().splitlines():
+        artefact, rest = line.split(maxsplit=1)
+        for grade, ids in re.findall(r"([XSR]): ([^:]+?)(?=\s+[XSR]:|$)", rest):
+            for key in ids.split():
+                found[key] = ("" if artefact in ("text", "theory") else artefact, grade)
+                listed += 1
+    assert len(found) == listed
+    return found
+
+
+def test_exact_the_artefacts_are_complete() -> None:
+    table = papers.artefacts()
+    assert len(table) == 77
+    assert Counter(table["paper"]) == {"snas": 10, "wiring": 41, "mixpath": 11, "darts-proxylessnas": 15}
+    groups = {"SN-F": 7, "SN-T": 3, "WI-F": 31, "PO-": 10, "MP-T": 3, "MP-F": 6, "MP-A": 1, "MP-L": 1, "NT-": 15}
+    wanted = {f"{group}{n}" for group, count in groups.items() for n in range(1, count + 1)}
+    assert set(table.index) == wanted
+    assert Counter(table["kind"]) == {"figure": 44, "table": 6, "panel": 10, "item": 15, "algorithm": 1, "lemma": 1}
+    assert list(table.index[table["timed"]]) == ["NT-6"]
+    assert (table["shows"].str.len() > 10).all()
+
+
+def test_exact_an_artefact_has_runs_if_and_only_if_it_has_a_notebook() -> None:
+    table = papers.artefacts()
+    assert ((table["notebook"] == "") == (table["runs"] == "")).all()
+    assert table["runs"].map(lambda runs: len(runs.split()) == len(set(runs.split()))).all()
+
+
+def test_exact_no_claim_is_lost_or_regraded() -> None:
+    table, wanted = papers.claims(), expected()
+    assert set(table.index) == set(wanted)
+    assert {key: (row.artefact, row.grade) for key, row in table.iterrows()} == wanted
+    assert Counter(table["grade"]) == {"X": 120, "S": 101, "R": 7}
+
+
+def test_exact_every_artefact_has_a_claim_and_every_claim_a_known_artefact() -> None:
+    named = set(papers.claims()["artefact"])
+    assert named - {""} == set(papers.artefacts().index)
+
+
+def test_exact_the_checks_of_the_theory_are_complete() -> None:
+    ids = papers.claims().index
+    for letter, count in {"D": 2, "P": 5, "S": 8, "W": 9, "M": 2}.items():
+        assert {f"T-{letter}{n}" for n in range(1, count + 1)} <= set(ids)
+        assert not {key for key in ids if re.fullmatch(rf"T-{letter}\d+", key) and int(key[3:]) > count}
+
+
+def test_exact_claims_are_sentences_with_a_test_and_a_profile() -> None:
+    table = papers.claims()
+    assert table["sentence"].str.fullmatch(r"(?:[A-Z0-9]|T-).{20,}\.").all()
+    assert table["sentence"].duplicated().sum() == 0
+    assert (table["test"] != "").all()
+    assert {grade: set(rows["profile"]) for grade, rows in table.groupby("grade")} == {
+        "X": {"smoke"},
+        "S": {"laptop"},
+        "R": {"smoke"},
+    }
+
+
+@pytest.mark.parametrize("column", ["paper", "kind"])
+def test_exact_a_bad_artefact_is_named(column: str) -> None:
+    table = papers.artefacts().reset_index().assign(timed="false").astype(str)
+    table.loc[3, column] = "snaz"
+    with pytest.raises(UserError, match=f"unknown {column} of SN-F4 .*'snaz'.*Allowed"):
+        papers.check_artefacts(table)
+
+
+def test_exact_bad_claims_are_named() -> None:
+    known, good = papers.artefacts(), papers.claims().reset_index()
+    assert papers.check_claims(good, known).equals(papers.claims())
+    for column, message in {"grade": "unknown grade", "paper": "unknown paper", "artefact": "unknown artefact"}.items():
+        with pytest.raises(UserError, match=f"{message} of C-SN1b .*'Q'"):
+            papers.check_claims(good.assign(**{column: good[column].where(good["id"] != "C-SN1b", "Q")}), known)
+    with pytest.raises(UserError, match="duplicate ids C-SN1a"):
+        papers.check_claims(pd.concat([good, good.head(1)]), known)
+    with pytest.raises(UserError, match=r"C-SN1a and its artefact SN-F1 belong to different papers"):
+        papers.check_claims(good.assign(paper=good["paper"].where(good["id"] != "C-SN1a", "wiring")), known)
+    with pytest.raises(UserError, match="no sentence for C-SN1a"):
+        papers.check_claims(good.assign(sentence=good["sentence"].where(good["id"] != "C-SN1a", " ")), known)
+    with pytest.raises(UserError, match="must have the columns"):
+        papers.check_claims(good.drop(columns="test"), known)
+
+
+def test_exact_callers_cannot_spoil_each_other() -> None:
+    for read in (papers.artefacts, papers.claims, papers.released_genotypes, lambda: papers.printed("counts")):
+        table = read()
+        table.iloc[:, 0] = table.iloc[0, 0]
+        assert not read().equals(table)
+
+
+def test_exact_every_file_is_reachable_and_unknown_names_are_refused() -> None:
+    stems = {file.name.removesuffix(".csv") for file in files(papers).iterdir() if file.name.endswith(".csv")}
+    assert stems == {*papers.PRINTED, "artefacts", "claims", "genotypes"}
+    assert all(len(papers.printed(name)) for name in papers.PRINTED)
+    with pytest.raises(UserError, match=r"unknown printed table 'snas_tabel1'; did you mean 'snas_table1'\?"):
+        papers.printed("snas_tabel1")
+
+
+def test_exact_a_missing_file_is_one_clear_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(papers, "files", lambda package: tmp_path)
+    with pytest.raises(UserError, match=r"lost\.csv is missing or damaged"):
+        papers._table("lost")
+    (tmp_path / "torn.csv").write_bytes(b"id,paper\nSN-F1,\xff\n")
+    with pytest.raises(UserError, match=r"torn\.csv is missing or damaged"):
+        papers._table("torn")
