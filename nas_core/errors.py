@@ -11,7 +11,7 @@ class UserError(ValueError):
 
 
 def choose(kind: str, name: str, allowed: Iterable[str]) -> str:
-    """Return ``name`` if it is allowed; otherwise raise :class:`UserError` naming it, the nearest and the allowed ones."""
+    """Return ``name`` if allowed; otherwise raise :class:`UserError` naming it, the nearest and the allowed ones."""
     options = list(allowed)
     if name in options:
         return name

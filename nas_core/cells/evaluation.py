@@ -1,7 +1,7 @@
 """The evaluation network of a genotype: what is trained from scratch after a search.
 
 As DARTS trains it: 20 cells of 36 channels on CIFAR-10, affine normalisers, drop-path, an auxiliary classifier after
-cell 2/3. Multiply-adds and parameters of the released cells are PAPERS' Table entries to the integer.
+cell 2/3.
 """
 
 from __future__ import annotations
@@ -64,7 +64,9 @@ class EvaluationCell(nn.Module):
         super().__init__()
         self.cell, self.reduction = cell, reduction
         older = FactorizedReduce if after_reduction else _preprocess
-        self.preprocess = nn.ModuleList([older(previous[0], channels, STYLE), _preprocess(previous[1], channels, STYLE)])
+        self.preprocess = nn.ModuleList(
+            build(c, channels, STYLE) for build, c in zip((older, _preprocess), previous, strict=True)
+        )
         self.operations = nn.ModuleList(
             EVALUATED[choose("operation", op, EVALUATED)](channels, 2 if reduction and i < cell.inputs else 1, STYLE)
             for i, _, op in cell.edges

@@ -39,7 +39,7 @@ class CellGenotype:
 
     def depth(self) -> int:
         """Number of edges on the longest kept path from an input node to an intermediate node that is concatenated."""
-        length = {n: 0 for n in range(self.inputs)}
+        length = dict.fromkeys(range(self.inputs), 0)
         for n in range(self.inputs, self.inputs + self.nodes):
             reached = [length[i] + 1 for i, j, _ in self.edges if j == n and i in length]
             if reached:

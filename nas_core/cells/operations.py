@@ -50,7 +50,7 @@ def normaliser(channels: int, style: Style) -> nn.Module:
 
 def block(convolutions: list[nn.Module], channels: int, style: Style) -> nn.Sequential:
     """Stack ReLU (r), convolutions (c) and normaliser (b) in the order that ``style`` names."""
-    parts = {"r": [nn.ReLU()], "c": convolutions, "b": [normaliser(channels, style)]}
+    parts: dict[str, list[nn.Module]] = {"r": [nn.ReLU()], "c": convolutions, "b": [normaliser(channels, style)]}
     return nn.Sequential(*(m for letter in choose("order", style.order, ORDERS) for m in parts[letter]))
 
 

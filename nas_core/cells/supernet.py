@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
 import torch
@@ -29,7 +30,7 @@ class Space:
     topology: Topology
     candidates: tuple[str, ...] = CANDIDATES
     allowed: dict[int, tuple[str, ...]] = field(default_factory=dict)
-    style: Style = Style()
+    style: Style = field(default_factory=Style)
 
     def __post_init__(self) -> None:
         for op in self.candidates:
@@ -77,6 +78,10 @@ class SearchCell(nn.Module):
         """2 on the edges of a reduction cell that leave an input node, else 1."""
         return 2 if self.reduction and edge in self.topology.input_edges else 1
 
+    def candidates(self, edge: int) -> nn.ModuleList:
+        """The modules of an edge, in the order of the candidates."""
+        return cast(nn.ModuleList, self.operations[edge])
+
     def forward(self, inputs: Sequence[Tensor], gates: Tensor) -> Tensor:
         """``gates``: (edges, ops); an operation whose gate is exactly zero is neither computed nor stored."""
         states = [preprocess(x) for preprocess, x in zip(self.preprocess, inputs, strict=True)]
@@ -85,7 +90,7 @@ class SearchCell(nn.Module):
             terms = [
                 gates[e, k] * op(states[self.topology.edges[e][0]])
                 for e in self.topology.incoming[node]
-                for k, op in enumerate(self.operations[e])  # type: ignore[arg-type]
+                for k, op in enumerate(self.candidates(e))
                 if drawn[e][k] and not self.zero[e][k]
             ]
             states.append(sum(terms[1:], start=terms[0]) if terms else self._zeros(states[0]))
@@ -117,7 +122,7 @@ class Supernet(nn.Module):
         generator: torch.Generator,
     ) -> None:
         super().__init__()
-        self.space = space
+        self.space, self.channels = space, channels
         at = {layers // 3, 2 * layers // 3} if reductions else set()
         # Row of the logits that each layer reads: 0 for normal, 1 for reduction cells.
         self.cell_type = [int(i in at) for i in range(layers)]
@@ -148,18 +153,17 @@ class Supernet(nn.Module):
 
     def edge_costs(self, side: int) -> list[list[list[Cost]]]:
         """Cost of every candidate, [layer][edge][op], for images of ``side`` pixels (params, FLOPs, MAC per image)."""
-        costs, channels = [], self.stem[0].out_channels // 3  # type: ignore[operator]
-        for cell, reduction in zip(self.cells, self.cell_type, strict=True):
-            side, channels = (math.ceil(side / 2), channels * 2) if reduction else (side, channels)
-            edges = range(len(self.space.topology.edges))
-            costs.append(
-                [[OPERATIONS[op].cost(channels, side, cell.stride(e)) for op in self.space.candidates] for e in edges]  # type: ignore[operator]
-            )
+        costs, channels, ops = [], self.channels, [OPERATIONS[op] for op in self.space.candidates]
+        for cell in self.cells:
+            assert isinstance(cell, SearchCell)
+            side, channels = (math.ceil(side / 2), channels * 2) if cell.reduction else (side, channels)
+            strides = [cell.stride(e) for e in range(len(self.space.topology.edges))]
+            costs.append([[op.cost(channels, side, stride) for op in ops] for stride in strides])
         return costs
 
 
 def initialise(network: nn.Module, generator: torch.Generator) -> None:
-    """Draw all convolutions and linear layers from ``generator`` with PyTorch's default laws (uniform +-1/sqrt(fan in))."""
+    """Draw convolutions and linear layers from ``generator`` with PyTorch's default laws, uniform +-1/sqrt(fan in)."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             bound = 1 / math.sqrt(module.weight[0].numel())

@@ -26,7 +26,7 @@ class Topology:
         if list(self.edges) != sorted(self.edges, key=lambda e: (e[1], e[0])):
             raise ValueError(f"topology {self.name!r}: edges must be ordered by target, then by source: {self.edges}")
         if any(not (0 <= i < j and j in self.intermediate) for i, j in self.edges):
-            raise ValueError(f"topology {self.name!r}: every edge must lead forward to an intermediate node: {self.edges}")
+            raise ValueError(f"topology {self.name!r}: an edge must lead forward to an intermediate node: {self.edges}")
         if not set(self.output) <= set(self.intermediate):
             raise ValueError(f"topology {self.name!r}: the output {self.output} may only name intermediate nodes")
 

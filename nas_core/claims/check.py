@@ -15,6 +15,7 @@ from nas_core.errors import choose
 from nas_core.papers import claims
 from nas_core.runs import Record
 
+Measure = Callable[..., float]
 Records = Mapping[str, Sequence[Record]]  # run id -> one record a seed
 COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     ">": operator.gt,
@@ -29,7 +30,7 @@ class Check:
     """``measure`` gives the number that is compared with ``bound``, for one seed: it takes one record per run id."""
 
     id: str
-    measure: Callable[..., float]
+    measure: Measure
     runs: tuple[str, ...]
     comparison: str
     bound: float
@@ -42,10 +43,10 @@ class Check:
 CHECKS: dict[str, Check] = {}
 
 
-def check(claim: str, runs: str, comparison: str, bound: float) -> Callable[[Callable[..., float]], Callable[..., float]]:
+def check(claim: str, runs: str, comparison: str, bound: float) -> Callable[[Measure], Measure]:
     """Register the measure of ``claim``; ``runs`` are the catalogue runs whose records it takes, in this order."""
 
-    def register(measure: Callable[..., float]) -> Callable[..., float]:
+    def register(measure: Measure) -> Measure:
         CHECKS[claim] = Check(claim, measure, tuple(runs.split()), comparison, bound)
         return measure
 

@@ -37,7 +37,7 @@ def share_dropped(record: Record, edges: str = "all") -> np.ndarray:
 
 
 def first_third(epochs: int) -> slice:
-    """The epochs 1 to T/3 of an array over epochs + 1; the start, where 1 in 8 edges is dropped by chance, is left out."""
+    """Epochs 1 to T/3 of an array over epochs + 1; the start, where 1 in 8 edges is dropped by chance, is left out."""
     return slice(1, 1 + max(1, epochs // 3))
 
 

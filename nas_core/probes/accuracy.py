@@ -50,5 +50,5 @@ def accuracy(network: nn.Module, batches: Batches) -> float:
 def recalibrated(child: Child, batches: Batches) -> Child:
     """A copy whose batch-norm statistics are those of the child itself, averaged over ``batches``."""
     fresh = Child(copy.deepcopy(child.supernet), child.gates)
-    update_bn(batches, fresh)  # type: ignore[arg-type]
+    update_bn(batches, fresh)
     return fresh

@@ -13,8 +13,9 @@ from torch import Tensor
 class CostProbe:
     """Accumulates costs; ``leaks``: (edges, ops) marks skip on intermediate edges, which passes cost on (Theorem 1)."""
 
-    def __init__(self, layers: int, edges: int, ops: int, leaks: Tensor) -> None:
-        self.leaks = leaks
+    def __init__(self, layers: int, leaks: Tensor) -> None:
+        edges, ops = leaks.shape
+        self.layers, self.leaks = layers, leaks
         self.sums = {name: torch.zeros(layers, edges, ops, dtype=torch.float64) for name in ("sum", "sq", "n")}
         self.edge = torch.zeros(layers, edges, dtype=torch.float64)
         self.out = torch.zeros(layers, dtype=torch.float64)
@@ -50,5 +51,5 @@ class CostProbe:
         n = max(self.batches, 1)
         arrays = {f"cost_{name}": value for name, value in self.sums.items()}
         arrays |= {"edge_cost": self.edge / n, "out_cost": self.out / n, "skip_leak": self.leak / n}
-        self.__init__(*self.sums["sum"].shape, self.leaks)  # type: ignore[misc]
+        self.__init__(self.layers, self.leaks)  # type: ignore[misc]
         return arrays

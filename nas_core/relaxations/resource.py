@@ -1,4 +1,4 @@
-"""The resource penalty of SNAS (eqs. 9-11): what a drawn architecture costs in parameters, FLOPs and memory accesses."""
+"""The resource penalty of SNAS (eqs. 9-11) on parameters, FLOPs and memory accesses."""
 
 from __future__ import annotations
 

@@ -129,7 +129,9 @@ class Search:
         grads = torch.autograd.grad(loss, wanted, allow_unused=True) if wanted else ()
         if measure:
             # Where every edge drew none, no gate is in the graph and all costs are zero.
-            cost, output_cost = (torch.zeros_like(t) if g is None else g for t, g in zip((gates, ones), grads[-2:]))
+            cost, output_cost = (
+                torch.zeros_like(t) if g is None else g for t, g in zip((gates, ones), grads[-2:], strict=True)
+            )
             if "costs" in self.config.probes:
                 self.costs.add(gates, cost, output_cost)
             if learn_alpha:
@@ -172,7 +174,7 @@ class Search:
         edges = torch.zeros(self.mask.shape[0], 1, dtype=torch.bool)
         edges[list(self.space.topology.intermediate_edges)] = True
         skips = torch.tensor([op == "skip_connect" for op in self.space.candidates])
-        return CostProbe(len(self.cell_type), *self.mask.shape, leaks=edges & skips)
+        return CostProbe(len(self.cell_type), edges & skips)
 
     def _observe_architecture(self) -> None:
         """Probabilities, entropies and both derivations, at the start and after every epoch."""
@@ -191,7 +193,7 @@ class Search:
         if "losses" in self.config.probes:
             self.rows["losses"] += self.losses.close(self.epoch)
         if "costs" in self.config.probes:
-            self._append({k: v for k, v in self.costs.close().items()})
+            self._append(self.costs.close())
         if "accuracy" in self.config.probes:
             drawn = Child(self.model, lambda: self.gates(self.draw("probe")))
             self._add_accuracy("supernet", "as trained", "valid", drawn)
@@ -254,7 +256,7 @@ class Search:
         self.rows, self.series, self.genotypes = state["rows"], state["series"], state["genotypes"]
 
     def result(self) -> Result:
-        """Tables ``losses`` and ``accuracy``; arrays over epochs, the architecture's with one entry more (the start)."""
+        """Tables ``losses`` and ``accuracy``; arrays over epochs, those of the architecture from the start on."""
         if self.done != self.total:
             raise RuntimeError(f"the search has done {self.done} of {self.total} steps")
         arrays = {name: np.stack(values) for name, values in self.series.items()}
