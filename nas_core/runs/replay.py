@@ -1,0 +1,123 @@
+"""Is a record still valid although the source has changed? Replay three short stretches of its run and compare.
+
+While a run is computed, a :class:`Trace` keeps what that takes: the losses of its first steps, and for the close of
+the first epoch and for the last steps a checkpoint just before, the losses, and a digest of the whole state after.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import platform
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from nas_core.runs import store, tree
+from nas_core.runs.files import make_folder
+
+if TYPE_CHECKING:
+    from nas_core.config import RunConfig
+    from nas_core.trainers import Search
+
+ROOMS = ("config.py", "data", "cells", "relaxations", "probes", "trainers")  # what a run's numbers depend on
+FIRST, TAIL = 3, 2  # steps replayed from the start; steps replayed up to the close of an epoch and of the run
+
+
+@cache
+def fingerprint() -> str:
+    """A digest of everything that computes a run: source without comments and docstrings, data, torch, numpy, machine.
+
+    Taken once a process, as modules are imported once.
+    """
+    parts = [source_digest(Path(__file__).parents[1]), torch.__version__, np.__version__, platform.machine()]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def source_digest(package: Path) -> str:
+    """The digest of the rooms of ``package``: modules by their syntax tree, other files by their bytes."""
+    total = hashlib.sha256()
+    files = [p for room in ROOMS for p in [package / room, *(package / room).rglob("*")] if p.is_file()]
+    for path in sorted(p for p in files if p.suffix != ".pyc"):
+        content = normalised(path.read_text("utf8")).encode() if path.suffix == ".py" else path.read_bytes()
+        total.update(f"{path.relative_to(package).as_posix()} {hashlib.sha256(content).hexdigest()}\n".encode())
+    return total.hexdigest()
+
+
+def normalised(source: str) -> str:
+    """Python source reduced to what it does: no comments, layout or docstrings."""
+    module = ast.parse(source)
+    for node in ast.walk(module):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and (
+            ast.get_docstring(node, clean=False) is not None
+        ):
+            node.body = node.body[1:]
+    return ast.dump(module)
+
+
+def stretches(total: int, steps_per_epoch: int | None) -> dict[str, tuple[int, int]]:
+    """The stretches of a run that are replayed, as (first step, step after the last)."""
+    out = {"first": (0, min(FIRST, total))}
+    if steps_per_epoch and steps_per_epoch < total:
+        out["epoch"] = (max(0, steps_per_epoch - TAIL), steps_per_epoch)
+    return out | {"end": (max(0, total - TAIL), total)}
+
+
+class Trace:
+    """Collects the anchors of a run while it is computed; its checkpoints lie in ``folder`` until the run is done."""
+
+    def __init__(self, folder: Path, search: Search) -> None:
+        self.folder = folder
+        parts = stretches(search.total, getattr(search, "steps_per_epoch", None))
+        self.anchors: dict[str, dict[str, Any]] = {
+            name: {"start": start, "stop": stop, "losses": [], "after": ""} for name, (start, stop) in parts.items()
+        }
+
+    def before(self, search: Search) -> None:
+        """To be called before every step."""
+        for name, anchor in self.anchors.items():
+            if anchor["start"] == search.done > 0:
+                tree.save(make_folder(self.folder) / f"anchor-{name}.safetensors", search.state())
+
+    def after(self, search: Search, loss: float) -> None:
+        """To be called after every step, with its loss."""
+        for anchor in self.anchors.values():
+            if anchor["start"] < search.done <= anchor["stop"]:
+                anchor["losses"].append(repr(float(loss)))
+            if search.done == anchor["stop"]:
+                anchor["after"] = tree.digest(search.state())
+
+    def collected(self, done: int) -> dict[str, dict[str, Any]]:
+        """The anchors with their checkpoints, of which those before step ``done`` must be there; raises Damaged."""
+        states = {
+            name: tree.load(self.folder / f"anchor-{name}.safetensors") if 0 < a["start"] < done else None
+            for name, a in self.anchors.items()
+        }
+        return {name: {**a, "state": states[name]} for name, a in self.anchors.items()}
+
+
+def replay(record: store.Record, build: Callable[[RunConfig], Search]) -> str | None:
+    """None when the present source gives the record's numbers bit for bit, otherwise the first difference, in words."""
+    meta = store.read_meta(record.folder)
+    try:
+        for name, anchor in meta["anchors"].items():
+            search = build(record.config)
+            if search.total != (steps := meta["provenance"]["steps"]):
+                return f"it has {search.total} steps and had {steps}"
+            if anchor["start"] > 0:
+                search.load_state(tree.load(record.folder / "anchors" / f"{name}.safetensors"))
+            for expected in anchor["losses"]:
+                loss = repr(float(search.step()))
+                if loss != expected:
+                    return f"the loss of step {search.done} is {loss} and was {expected}"
+            if tree.digest(search.state()) != anchor["after"]:
+                return f"the state after step {search.done} is another"
+        now, then = store.contents(search.result()), meta["contents"]
+    except Exception as error:  # changed source can fail in any way; recomputing then says how
+        return f"it fails with {type(error).__name__}: {error}"
+    other = sorted(name for name in now.keys() | then.keys() if now.get(name) != then.get(name))
+    return f"another result: {', '.join(other)}" if other else None
