@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import os
+import random
+import re
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import toy
+from toy_tools import content, in_child, interrupted_at
+
+from nas_core.errors import UserError
+from nas_core.runs import RunsFailed
+from nas_core.runs.checkpoint import Checkpoints, interval
+
+
+def test_the_last_two_are_kept_and_the_newest_is_used(tmp_path: Path) -> None:
+    points = Checkpoints(tmp_path / "c", seconds=0)
+    assert points.latest(pytest.fail) is None
+    for step in (1, 2, 10):
+        points.save(step, {"n": step})
+    assert sorted(p.stem for p in points.folder.iterdir()) == ["step-000000002", "step-000000010"]
+    assert points.latest(pytest.fail) == {"n": 10}
+    points.clear()
+    assert points.latest(pytest.fail) is None
+
+
+def test_a_damaged_one_is_named_and_the_one_before_it_used(tmp_path: Path) -> None:
+    points = Checkpoints(tmp_path / "c", seconds=0)
+    for step in (1, 2):
+        points.save(step, {"n": step})
+    (points.folder / "step-000000002.safetensors").write_bytes(b"damaged")
+    said: list[str] = []
+    assert points.latest(said.append) == {"n": 1}
+    assert len(said) == 1
+    assert "step-000000002.safetensors" in said[0]
+
+
+def test_they_are_due_by_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    points = Checkpoints(tmp_path, seconds=15)
+    now = 114.0
+    assert not points.due()
+    now = 115.0
+    assert points.due()
+    points.save(1, None)
+    assert not points.due()
+
+
+def test_the_interval_is_a_number_of_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NAS_CHECKPOINT_SECONDS", raising=False)
+    assert interval() == 15
+    monkeypatch.setenv("NAS_CHECKPOINT_SECONDS", "0.5")
+    assert interval() == 0.5
+    monkeypatch.setenv("NAS_CHECKPOINT_SECONDS", "soon")
+    with pytest.raises(UserError, match="NAS_CHECKPOINT_SECONDS must be a number of seconds, not 'soon'"):
+        interval()
+
+
+def test_resumed_at_any_step_equals_uninterrupted(obtain, lines, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = toy.ToyConfig()
+    whole = content(obtain(config)[0])
+    for step in range(1, 15):
+        (root / "records" / config.key()).rename(root.parent / f"whole-{step}")
+        interrupted_at(step, config, obtain, monkeypatch)
+        (record,) = obtain(config)
+        assert lines[-1].endswith(f"no record; resuming at step {step} of 15")
+        assert content(record) == whole
+        assert record.provenance["resumes"] == 1
+        assert not (root / "checkpoints" / config.key()).exists()
+
+
+def test_a_damaged_checkpoint_or_anchor_is_named_and_the_result_the_same(obtain, lines, root, monkeypatch) -> None:
+    config = toy.ToyConfig(seed=4)
+    (record,) = obtain(config)
+    whole = content(record)
+    for damaged, how in {
+        "step-000000007": "resuming at step 6 of 15",
+        "anchor-epoch": "computing it anew, as ",
+    }.items():
+        record.folder.rename(root.parent / damaged)
+        interrupted_at(7, config, obtain, monkeypatch)
+        path = root / "checkpoints" / config.key() / f"{damaged}.safetensors"
+        path.write_bytes(path.read_bytes()[:-1])
+        lines.clear()
+        (record,) = obtain(config)
+        assert how in lines[-1]
+        assert any(str(path) in line for line in lines)
+        assert content(record) == whole
+
+
+def test_a_checkpoint_of_other_source_is_not_resumed(obtain, lines, source, monkeypatch) -> None:
+    config = toy.ToyConfig(seed=5)
+    source("old")
+    interrupted_at(7, config, obtain, monkeypatch)
+    source("new")
+    (record,) = obtain(config)
+    assert lines[-1].endswith("computing it anew, as its checkpoint comes from other source")
+    assert record.provenance["resumes"] == 0
+
+
+def steps_logged() -> list[str]:
+    """The steps that toys have begun so far, in all processes."""
+    log = Path(os.environ["TOY_LOG"])
+    return [line.split()[1] for line in log.read_text().splitlines()] if log.exists() else []
+
+
+def killed(child: int, goal: int, delay: float) -> bool:
+    """Kill the process ``delay`` seconds after the log has ``goal`` steps; False if it was done before that."""
+    while len(steps_logged()) < goal:
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid:
+            assert status == 0
+            return False
+        time.sleep(0.001)
+    time.sleep(delay)
+    os.kill(child, signal.SIGKILL)
+    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+
+
+def test_killed_at_random_moments_it_goes_on_and_equals_the_uninterrupted(obtain, root, monkeypatch) -> None:
+    config = toy.ToyConfig(epochs=6)
+    whole = content(obtain(config)[0])
+    (root / "records" / config.key()).rename(root.parent / "whole")
+    monkeypatch.setenv("TOY_SLEEP", "0.002")
+    moments = random.Random(0)
+    kills = 0
+    while killed(in_child(lambda: obtain(config)), len(steps_logged()) + moments.randint(1, 6), moments.random() / 50):
+        kills += 1
+    (record,) = obtain(config)
+    assert kills >= 3
+    assert content(record) == whole
+    assert record.provenance["resumes"] >= 3
+    assert not list(root.glob("records/.*"))
+
+
+def test_a_failed_run_goes_on_from_its_checkpoint(obtain, lines, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = toy.ToyConfig(raise_at=9)
+    with pytest.raises(RunsFailed, match="the toy is broken"):
+        obtain(config)
+    real = toy.Toy.step
+
+    def repaired(self: toy.Toy) -> float:
+        self.config = self.config.model_copy(update={"raise_at": -1})
+        return real(self)
+
+    monkeypatch.setattr(toy.Toy, "step", repaired)
+    assert re.search("resuming at step 9 of 15", (obtain(config), lines[-1])[1])

@@ -1,0 +1,244 @@
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import threading
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import toy
+from toy_tools import claim, content, in_child
+
+import nas_core.runs
+from nas_core.errors import UserError
+from nas_core.runs import Record, RunsFailed, compute, engine
+from nas_core.runs.pool import default_jobs
+from nas_core.runs.progress import Progress
+
+
+def steps() -> Counter[tuple[str, str]]:
+    """How often every step of every run was computed, over all processes."""
+    lines = Path(os.environ["TOY_LOG"]).read_text().splitlines()
+    return Counter((line.split()[0], line.split()[1]) for line in lines)
+
+
+def test_a_run_is_computed_once_then_found(obtain, lines, root: Path) -> None:
+    config = toy.ToyConfig()
+    (first,) = obtain(config)
+    assert lines == ["T-TOY seed 0 (smoke): no record; computing it"]
+    (again,) = obtain(config)
+    assert lines[1:] == ["T-TOY: 1 of 1 records found"]
+    assert content(first) == content(again)
+    assert first.folder == root / "records" / config.key()
+    assert set(steps().values()) == {1}
+    assert {p.name for p in root.iterdir()} == {"records", "checkpoints", "exca"}
+    assert not list((root / "checkpoints").iterdir())
+    assert not list(root.rglob("*.pkl"))
+
+
+def test_records_come_in_the_order_asked_for_and_found_ones_are_summed_up(obtain, lines) -> None:
+    configs = [toy.ToyConfig(seed=s, run=r) for r in ("T-B", "T-A") for s in (2, 0, 1)]
+    obtain(*configs[:4])
+    lines.clear()
+    records = obtain(*configs, configs[0])
+    assert [r.config for r in records] == [*configs, configs[0]]
+    assert [r.provenance["seed"] for r in records] == [2, 0, 1, 2, 0, 1, 2]
+    assert lines[:2] == ["T-B: 3 of 3 records found", "T-A: 1 of 3 records found"]
+    assert len(lines) == 4
+    assert set(steps().values()) == {1}
+
+
+def test_the_longest_run_comes_first(obtain, lines) -> None:
+    obtain(*(toy.ToyConfig(epochs=n, run=f"T-{n}") for n in (2, 4, 1, 3)))
+    assert [line.split()[0] for line in lines] == ["T-4", "T-3", "T-2", "T-1"]
+
+
+def test_threads_are_the_configs_and_restored(obtain) -> None:
+    seen = []
+    torch.set_num_threads(2)
+    try:
+        order = compute.Order(toy.ToyConfig(), nas_core.runs.location(), toy.build)
+        real = toy.Toy.step
+
+        class Watched(toy.Toy):
+            def step(self) -> float:
+                seen.append(torch.get_num_threads())
+                return real(self)
+
+        compute.perform(replace(order, build=Watched))
+        assert set(seen) == {1}
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
+
+
+def test_workers_give_the_same_bits_and_one_failure_stops_nothing(root, lines, tmp_path, monkeypatch) -> None:
+    good = [toy.ToyConfig(seed=seed) for seed in range(3)]
+    raising, dying = toy.ToyConfig(seed=3, raise_at=6), toy.ToyConfig(seed=4, die_at=6)
+    wanted = [dying, raising, *good]
+    with pytest.raises(RunsFailed) as failed:
+        nas_core.runs.obtain(wanted, jobs=2, progress=False, echo=lines.append, build=toy.build)  # type: ignore
+    assert set(failed.value.failures) == {raising.key(), dying.key()}
+    assert set(failed.value.records) == {config.key() for config in good}
+    assert "its worker process died (SIGKILL)" in failed.value.failures[dying.key()]
+    message = failed.value.failures[raising.key()]
+    assert message.startswith("RuntimeError: the toy is broken (traceback in ")
+    assert "in step" in (root / "failures" / f"{raising.key()}.txt").read_text()
+    assert "2 of 5 runs failed" in str(failed.value)
+    assert sum("failed: " in line for line in lines) == 2
+    pids = {line.split()[2] for line in Path(os.environ["TOY_LOG"]).read_text().splitlines()}
+    assert str(os.getpid()) not in pids
+    assert set(steps().values()) == {1}
+
+    workers = {key: content(record) for key, record in failed.value.records.items()}
+    monkeypatch.setenv("NAS_RUNS", str(tmp_path / "elsewhere"))
+    for record in nas_core.runs.obtain(good, jobs=1, progress=False, echo=lines.append, build=toy.build):  # type: ignore
+        assert content(record) == workers[record.config.key()]
+
+
+def test_what_cannot_be_sent_to_a_worker_is_a_failure(root, lines) -> None:
+    with pytest.raises(RunsFailed, match="the run cannot be sent to a worker"):
+        nas_core.runs.obtain(
+            [toy.ToyConfig(seed=s) for s in (0, 1)],  # type: ignore[misc]
+            jobs=2,
+            progress=False,
+            echo=lines.append,
+            build=lambda config: toy.Toy(config),  # type: ignore
+        )
+
+
+def test_two_processes_that_want_one_run_compute_it_once(obtain, lines, monkeypatch) -> None:
+    config = toy.ToyConfig()
+    monkeypatch.setenv("TOY_SLEEP", "0.02")
+    children = [in_child(lambda: obtain(config)) for _ in range(3)]
+    assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0]
+    assert set(steps().values()) == {1}
+    assert len(steps()) == 15
+    obtain(config)
+    assert lines == ["T-TOY: 1 of 1 records found"]
+
+
+def test_who_waits_says_for_whom_and_takes_over_when_that_process_is_killed(obtain, lines, root, monkeypatch) -> None:
+    config = toy.ToyConfig()
+    monkeypatch.setattr(engine, "POLL", 0.01)
+    with monkeypatch.context() as patch:
+        patch.setenv("TOY_SLEEP", "0.05")
+        child = in_child(lambda: obtain(config))
+        while not engine.holders(root):
+            time.sleep(0.005)
+    killer = in_child(lambda: (time.sleep(0.2), os.kill(child, signal.SIGKILL)))
+    threading.Thread(target=os.waitpid, args=(child, 0), daemon=True).start()  # a zombie would count as alive
+    (record,) = obtain(config)
+    os.waitpid(killer, 0)
+    assert re.search(rf"process {child} on \S+ computes it, waiting \(stuck\? `python -m nas_core runs un", lines[0])
+    assert "resuming at step" in lines[1]
+    assert record.provenance["resumes"] == 1
+
+
+def test_other_runs_are_computed_before_waiting_for_one(obtain, lines, root, monkeypatch) -> None:
+    monkeypatch.setattr(engine, "POLL", 0.01)
+    long, short = toy.ToyConfig(epochs=5), toy.ToyConfig(epochs=1)
+    with monkeypatch.context() as patch:
+        patch.setenv("TOY_SLEEP", "0.02")
+        child = in_child(lambda: obtain(long))
+        while not engine.holders(root):
+            time.sleep(0.005)
+    obtain(long, short)
+    assert os.waitpid(child, 0)[1] == 0
+    assert [re.sub(r".*: ", "", line)[:9] for line in lines] == ["no record", "process " + str(child)[:1], "another p"]
+
+
+def test_a_stuck_claim_is_released_by_unlock(root: Path) -> None:
+    claim(root, "a", os.getpid())
+    claim(root, "b", os.getpid())
+    assert set(engine.holders(root)) == {"a", "b"}
+    assert engine.unlock(root, ["a"]) == {"a": f"process {os.getpid()} on {os.uname().nodename}"}
+    assert set(engine.holders(root)) == {"b"}
+    assert set(engine.unlock(root)) == {"b"}
+    assert engine.holders(root) == {}
+
+
+@pytest.mark.skipif(not Path("/proc/stat").exists(), reason="only Linux tells when a process started")
+def test_a_claim_older_than_the_process_with_its_id_is_taken_over(obtain, lines, root: Path) -> None:
+    config = toy.ToyConfig()
+    claim(root, config.key(), os.getpid(), age=1e6)
+    obtain(config)
+    assert lines == ["T-TOY seed 0 (smoke): no record; computing it"]
+
+
+def test_a_receipt_without_a_record_and_a_torn_receipt_do_no_harm(obtain, lines, root: Path) -> None:
+    config = toy.ToyConfig()
+    (record,) = obtain(config)
+    (index,) = root.glob("exca/*/*/*-info.jsonl")
+    assert json.loads(index.read_text())["#key"] == config.key()
+    record.folder.rename(root / "gone")
+    obtain(config)
+    assert lines == ["T-TOY seed 0 (smoke): no record; computing it"] * 2
+    record.folder.rename(root / "gone again")
+    index.write_text('{"content": {"ke\n{"content"\n')
+    obtain(config)
+    assert lines == ["T-TOY seed 0 (smoke): no record; computing it"] * 3
+
+
+def test_jobs_are_a_whole_number(obtain, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NAS_JOBS", "3")
+    assert default_jobs() == 3
+    monkeypatch.delenv("NAS_JOBS")
+    assert default_jobs() >= 1
+    for bad in ("0", "two", "-1", "1.5"):
+        monkeypatch.setenv("NAS_JOBS", bad)
+        with pytest.raises(UserError, match=f"NAS_JOBS must be a whole number from 1, not '{bad}'"):
+            default_jobs()
+    with pytest.raises(UserError, match="jobs must be a whole number from 1, not 0"):
+        obtain(toy.ToyConfig(), jobs=0)
+
+
+def test_the_bar_counts_every_run_with_its_cost(root: Path, capsys) -> None:
+    orders = [compute.Order(toy.ToyConfig(epochs=n), root, toy.build) for n in (1, 3)]
+    said: list[str] = []
+    bar = Progress(orders, True, said.append)
+    tick = bar.ticker(orders[1])
+    tick(5, 15, 5)
+    assert (bar.bar.total, bar.bar.n, bar.bar.initial) == (20, 5, 5)
+    tick(10, 15, 5)
+    assert (bar.bar.n, bar.bar.initial) == (10, 5)
+    bar.bar.refresh()
+    bar.end(orders[1], None)
+    bar.end(orders[0], "too bad")
+    bar.close()
+    assert bar.bar.n == 20
+    assert said == ["T-TOY seed 0 (smoke): failed: too bad"]
+    shown = capsys.readouterr().err
+    assert " 50%|" in shown
+    assert "left, T-TOY s0 10/15" in shown
+
+
+def test_kill_9_of_the_whole_command_ends_its_workers_and_the_same_command_goes_on(obtain, root, monkeypatch) -> None:
+    configs = [toy.ToyConfig(seed=s) for s in (0, 1)]
+    log = Path(os.environ["TOY_LOG"])
+    with monkeypatch.context() as patch:
+        patch.setenv("TOY_SLEEP", "0.1")
+        command = in_child(lambda: obtain(*configs, jobs=2))
+    begun: set[str] = set()
+    while len(begun) < 2:
+        assert os.waitpid(command, os.WNOHANG) == (0, 0)
+        time.sleep(0.01)
+        begun = {line.split()[2] for line in log.read_text().splitlines()} if log.exists() else set()
+    time.sleep(0.2)
+    os.kill(command, signal.SIGKILL)
+    os.waitpid(command, 0)
+    end = time.monotonic() + 10
+    while any(Path(f"/proc/{pid}").exists() for pid in begun):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    records = obtain(*configs)
+    assert [r.provenance["resumes"] for r in records] == [1, 1]
+    monkeypatch.setenv("NAS_RUNS", str(root.parent / "elsewhere"))
+    assert [content(r) for r in obtain(*configs)] == [content(r) for r in records]
+    assert isinstance(records[0], Record)

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import toy
+from toy_tools import content
+
+from nas_core.runs import replay
+from nas_core.runs.replay import FIRST, ROOMS, TAIL, normalised, source_digest, stretches
+from nas_core.runs.store import read_meta
+
+
+def test_comments_layout_and_docstrings_do_not_count() -> None:
+    bare = "def f(x):\n    return x + 1\nclass A:\n    pass"
+    dressed = '"""Module."""\n# why\ndef f(x):\n  """Doc."""\n  return (x   + 1)  # what\nclass A:\n  "Doc."\n  pass\n'
+    assert normalised(bare) == normalised(dressed)
+    assert normalised(bare) != normalised(bare.replace("1", "2"))
+    assert normalised("x = 'text'") != normalised("x = 'other'")
+    assert normalised('def f():\n    """Only this."""') != normalised('def f():\n    """Only this."""\n    return 1')
+
+
+def test_the_fingerprint_sees_the_rooms_that_compute_and_no_others(tmp_path: Path) -> None:
+    for name in ("cells/a.py", "trainers/sub/b.py", "report/c.py", "config.py", "catalogue.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x = 1\n")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "images.npz").write_bytes(b"1")
+    before = source_digest(tmp_path)
+    for name in ("report/c.py", "catalogue.py"):
+        (tmp_path / name).write_text("x = 2\n")
+    (tmp_path / "cells" / "a.py").write_text("x = 1  # a comment\n")
+    (tmp_path / "cells" / "a.pyc").write_bytes(b"compiled")
+    assert source_digest(tmp_path) == before
+    seen = {before}
+    for name in ("cells/a.py", "trainers/sub/b.py", "config.py", "data/images.npz"):
+        (tmp_path / name).write_text("x = 2\n")
+        seen.add(source_digest(tmp_path))
+    (tmp_path / "cells" / "a.py").rename(tmp_path / "cells" / "d.py")
+    seen.add(source_digest(tmp_path))
+    assert len(seen) == 6
+
+
+def test_the_fingerprint_of_this_package_covers_every_room_there_is() -> None:
+    package = Path(replay.__file__).parents[1]
+    assert {room for room in ROOMS if not (package / room).exists()} == set()
+    assert len(replay.fingerprint()) == 16
+
+
+def test_stretches_lie_at_the_start_the_first_epochs_close_and_the_end() -> None:
+    assert (FIRST, TAIL) == (3, 2)
+    assert stretches(15, 5) == {"first": (0, 3), "epoch": (3, 5), "end": (13, 15)}
+    assert stretches(15, None) == {"first": (0, 3), "end": (13, 15)}
+    assert stretches(5, 5) == {"first": (0, 3), "end": (3, 5)}
+    assert stretches(3, 1) == {"first": (0, 3), "epoch": (0, 1), "end": (1, 3)}
+    assert stretches(1, 1) == {"first": (0, 1), "end": (0, 1)}
+
+
+@pytest.mark.parametrize(("epochs", "steps_per_epoch"), [(3, 5), (1, 1), (1, 4), (3, 1), (2, 2)])
+def test_changed_source_with_the_same_numbers_leaves_the_record_valid(
+    obtain, lines, source, monkeypatch, tmp_path, epochs, steps_per_epoch
+) -> None:
+    config = toy.ToyConfig(epochs=epochs, steps_per_epoch=steps_per_epoch)
+    source("old")
+    (record,) = obtain(config)
+    whole = content(record)
+    log = tmp_path / "replayed.log"
+    monkeypatch.setenv("TOY_LOG", str(log))
+    source("new")
+    (again,) = obtain(config)
+    assert lines[-1] == "T-TOY seed 0 (smoke): the source has changed, a replay gives the same bits: still valid"
+    assert content(again) == whole
+    assert again.provenance["fingerprints"] == ["old", "new"]
+    assert {**again.provenance, "fingerprints": ["old"]} == record.provenance
+    total = epochs * steps_per_epoch
+    replayed = sum(stop - start for start, stop in stretches(total, steps_per_epoch).values())
+    assert len(log.read_text().splitlines()) == replayed
+    for known in ("new", "old"):
+        source(known)
+        obtain(config)
+        assert lines[-1] == "T-TOY: 1 of 1 records found"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "difference"),
+    [
+        ("FACTOR", 1.0000001, "the loss of step "),
+        ("LATE", 1.0000001, "the state after step 5 is another"),
+    ],
+)
+def test_changed_numbers_mean_a_recompute(obtain, lines, source, monkeypatch, name, value, difference) -> None:
+    config = toy.ToyConfig()
+    source("old")
+    (record,) = obtain(config)
+    whole = content(record)
+    source("new")
+    monkeypatch.setattr(toy, name, value)
+    (again,) = obtain(config)
+    assert f"the source has changed and a replay differs ({difference}" in lines[-1]
+    assert lines[-1].endswith("; computing it")
+    assert content(again) != whole
+    assert again.provenance["fingerprints"] == ["new"]
+    monkeypatch.setattr(toy, name, 1.0)
+    source("newer")
+    assert content(obtain(config)[0]) == whole
+
+
+def test_a_difference_that_only_the_result_shows_is_seen(obtain, lines, source, monkeypatch) -> None:
+    source("old")
+    obtain(toy.ToyConfig())
+    source("new")
+    real = toy.Toy.result
+
+    def result(self: toy.Toy) -> toy.ToyResult:
+        out = real(self)
+        out.arrays["prob_normal"] = out.arrays["prob_normal"] * (1 + 1e-15)
+        del out.genotypes["derived"]
+        return out
+
+    monkeypatch.setattr(toy.Toy, "result", result)
+    obtain(toy.ToyConfig())
+    assert "a replay differs (another result: array prob_normal, genotypes derived)" in lines[-1]
+
+
+def test_source_that_no_longer_fits_the_anchors_means_a_recompute(obtain, lines, source, monkeypatch) -> None:
+    source("old")
+    obtain(toy.ToyConfig())
+    source("new")
+
+    def load_state(self: toy.Toy, state: dict) -> None:
+        raise KeyError("weights")
+
+    monkeypatch.setattr(toy.Toy, "load_state", load_state)
+    obtain(toy.ToyConfig())
+    assert "a replay differs (it fails with KeyError: 'weights')" in lines[-1]
+
+
+def test_the_old_record_stays_until_the_new_one_is_complete(obtain, source, root, monkeypatch) -> None:
+    config = toy.ToyConfig()
+    source("old")
+    whole = content(obtain(config)[0])
+    source("new")
+    monkeypatch.setattr(toy, "FACTOR", 2.0)
+    real = toy.Toy.step
+
+    def step(self: toy.Toy) -> float:
+        assert read_meta(root / "records" / config.key())["provenance"]["fingerprints"] == ["old"]
+        if self.done == 10:
+            raise KeyboardInterrupt
+        return real(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(toy.Toy, "step", step)
+        with pytest.raises(KeyboardInterrupt):
+            obtain(config)
+    source("old")
+    assert content(obtain(config)[0]) == whole

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import pytest
+import toy
+from toy_tools import claim, interrupted_at
+
+from nas_core.errors import UserError
+from nas_core.runs import cli
+
+
+def run(*words: str) -> int:
+    parser = argparse.ArgumentParser()
+    cli.add_arguments(parser.add_subparsers(required=True))
+    args = parser.parse_args(["runs", *words])
+    return args.call(args)
+
+
+@pytest.fixture
+def keys(obtain, source, root, monkeypatch) -> list[str]:
+    """Two records at smoke, one of other source at laptop, and an interrupted run."""
+    configs = [toy.ToyConfig(seed=0), toy.ToyConfig(seed=1), toy.ToyConfig(run="T-OLD", profile="laptop")]
+    obtain(*configs[:2])
+    with monkeypatch.context() as patch:
+        patch.setattr("nas_core.runs.compute.fingerprint", lambda: "old")
+        obtain(configs[2])
+    interrupted_at(7, toy.ToyConfig(seed=9), obtain, monkeypatch)
+    return [config.key() for config in [*configs, toy.ToyConfig(seed=9)]]
+
+
+def test_list_shows_every_run_and_its_state(keys: list[str], root: Path, capsys) -> None:
+    (root / "records" / keys[1] / "record.json").write_text("{}")
+    claim(root, keys[3], 1)
+    assert run("list") == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert set(lines) == {"key", *keys}
+    assert lines[keys[0]].split()[1:3] == ["smoke", "15"]
+    assert lines[keys[0]].endswith("  valid")
+    assert "damaged: " in lines[keys[1]]
+    assert "record.json" in lines[keys[1]]
+    assert lines[keys[2]].endswith("source has changed, to be replayed")
+    assert "computed at the moment by process 1 on " in lines[keys[3]]
+    assert run("unlock", keys[3]) == 0
+    capsys.readouterr()
+    run("list")
+    assert "interrupted, has a checkpoint" in capsys.readouterr().out
+    run("list", "--profile", "laptop")
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["key", keys[2]]
+
+
+def test_list_of_an_empty_store(root: Path, capsys) -> None:
+    assert run("list") == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1
+    assert run("unlock") == 0
+    assert "nothing was locked" in capsys.readouterr().out
+    assert not root.exists()
+
+
+def test_show_prints_config_and_provenance(keys: list[str], capsys) -> None:
+    assert run("show", "T-OLD") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["key"] == keys[2]
+    assert shown["config"]["profile"] == "laptop"
+    assert shown["provenance"]["fingerprints"] == ["old"]
+
+
+def test_an_unknown_or_ambiguous_key_is_named_with_the_nearest(keys: list[str]) -> None:
+    with pytest.raises(UserError, match=rf"^no record 'T-ODL'; did you mean '{keys[2]}'\? `runs list` shows all 4\.$"):
+        run("show", "T-ODL")
+    with pytest.raises(UserError, match=r"^'T-TOY' is the beginning of 3 keys: T-TOY-s0"):
+        run("show", "T-TOY")
+    with pytest.raises(UserError, match="no intact record of T-TOY-s9"):
+        run("show", keys[3])
+
+
+def test_clear_deletes_what_is_named_and_nothing_else(keys: list[str], root: Path) -> None:
+    def left() -> set[str]:
+        return {p.name for folder in ("records", "checkpoints") for p in (root / folder).iterdir()}
+
+    with pytest.raises(UserError, match="name the records to delete"):
+        run("clear")
+    with pytest.raises(UserError, match="no record 'nothing'"):
+        run("clear", keys[0], "nothing")
+    assert left() == set(keys)
+    assert run("clear", keys[0]) == 0
+    assert left() == set(keys[1:])
+    assert run("clear", "--profile", "laptop") == 0
+    assert left() == {keys[1], keys[3]}
+    assert run("clear", "--all") == 0
+    assert left() == set()
+
+
+def test_clear_refuses_while_a_run_is_computed(keys: list[str], root: Path) -> None:
+    claim(root, keys[0], 1)
+    with pytest.raises(UserError, match=rf"{keys[0]} is being computed by process 1 on .* `runs unlock {keys[0]}`"):
+        run("clear", "--all")
+    assert (root / "records" / keys[1]).exists()
+
+
+def test_unlock_says_what_it_released(root: Path, capsys) -> None:
+    claim(root, "T-X", 1)
+    assert run("unlock") == 0
+    assert capsys.readouterr().out.startswith("unlocked T-X, claimed by process 1 on ")

@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import toy
+from toy_tools import content
+
+from nas_core.errors import UserError
+from nas_core.runs import Damaged, RunsFailed, store
+from nas_core.runs.store import contents, open_record, read_meta, write_record
+
+RESULT = toy.ToyResult(
+    tables={
+        "mixed": pd.DataFrame(
+            {
+                "loss": [0.1, 1 / 3, float("nan"), float("-inf"), 5e-324],
+                "single": np.array([0.1, 2.5, 3, 4, 5], dtype=np.float32),
+                "step": [0, 1, 2, 3, 2**62],
+                "kept": [True, False, True, True, False],
+                "name": ["NA", "", 'a "b", c', "nan", "x\ny"],
+            }
+        ),
+        "empty": pd.DataFrame({"a": pd.Series([], dtype="float64")}),
+    },
+    arrays={"prob": np.random.default_rng(0).random((2, 3, 4)), "count": np.arange(3)},
+    genotypes={},
+)
+
+
+def test_tables_and_arrays_come_back_exactly(tmp_path: Path) -> None:
+    config = toy.ToyConfig()
+    write_record(tmp_path / "r", config, RESULT, {"steps": 1}, {})
+    record = open_record(tmp_path / "r", config)
+    for name, frame in RESULT.tables.items():
+        pd.testing.assert_frame_equal(record.table(name), frame, check_exact=True)
+    assert record.array("prob").tobytes() == RESULT.arrays["prob"].tobytes()
+    assert record.array("count").dtype == np.int64
+    assert (record.weights(), record.genotypes, record.provenance) == ({}, {}, {"steps": 1})
+    with pytest.raises(UserError, match="unknown table 'mix'; did you mean 'mixed'"):
+        record.table("mix")
+    with pytest.raises(UserError, match="unknown array 'probs'; did you mean 'prob'"):
+        record.array("probs")
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pd.DataFrame({"a": ["x", None]}),
+        pd.DataFrame({"a": [1.0]}, index=[5]),
+        pd.DataFrame({"a": [[1, 2]]}),
+    ],
+)
+def test_a_table_that_csv_cannot_hold_is_refused(tmp_path: Path, frame: pd.DataFrame) -> None:
+    result = toy.ToyResult({"odd": frame}, {}, {})
+    with pytest.raises(ValueError, match="table 'odd' cannot be stored exactly"):
+        write_record(tmp_path / "r", toy.ToyConfig(), result, {}, {})
+    assert not list(tmp_path.iterdir())
+
+
+def test_contents_tell_single_bits_apart() -> None:
+    changed = RESULT.arrays["prob"].copy()
+    changed[0, 0, 0] = np.nextafter(changed[0, 0, 0], 1)
+    other = contents(toy.ToyResult(RESULT.tables, {**RESULT.arrays, "prob": changed}, {}))
+    assert {k for k, v in contents(RESULT).items() if other[k] != v} == {"array prob"}
+
+
+def damage(path: Path, how: str) -> None:
+    data = path.read_bytes()
+    middle = len(data) // 2
+    changed = {
+        "flip": data[:middle] + bytes([data[middle] ^ 4]) + data[middle + 1 :],
+        "cut": data[:middle],
+        "empty": b"",
+    }
+    path.unlink() if how == "gone" else path.write_bytes(changed[how])
+
+
+@pytest.mark.parametrize("how", ["flip", "cut", "empty", "gone"])
+def test_every_damaged_file_of_a_record_is_named_and_the_run_recomputed(obtain, lines, how: str) -> None:
+    config = toy.ToyConfig()
+    (record,) = obtain(config)
+    whole = content(record)
+    names = [str(p.relative_to(record.folder)) for p in sorted(record.folder.rglob("*")) if p.is_file()]
+    assert {"record.json", "epochs.csv", "arrays.safetensors", "weights.safetensors", "anchors/end.safetensors"} <= set(
+        names
+    )
+    for name in names:
+        damage(record.folder / name, how)
+        lines.clear()
+        (again,) = obtain(config)
+        assert len(lines) == 1
+        assert re.fullmatch(rf".* damaged record: \S*/{re.escape(name)} .*; computing it", lines[0])
+        assert content(again) == whole
+        assert obtain(config)[0].folder == record.folder
+
+
+def test_a_record_of_another_configuration_is_not_used(obtain, lines, root: Path) -> None:
+    (record,) = obtain(toy.ToyConfig(seed=1))
+    os.rename(record.folder, root / "records" / toy.ToyConfig(seed=2).key())
+    (other,) = obtain(toy.ToyConfig(seed=2))
+    assert "record.json belongs to another configuration" in lines[-1]
+    assert read_meta(other.folder)["config"]["seed"] == 2
+
+
+def test_record_json_is_plain_and_says_where_the_numbers_come_from(obtain) -> None:
+    (record,) = obtain(toy.ToyConfig(seed=3))
+    meta = json.loads((record.folder / "record.json").read_text(), parse_constant=lambda name: pytest.fail(name))
+    provenance = meta["provenance"]
+    assert provenance["seed"] == 3
+    assert provenance["steps"] == 15
+    assert set(provenance["versions"]) == {"nas-core", "torch", "numpy", "python"}
+    for name in ("fingerprints", "platform", "cpu", "threads", "device", "wall_seconds", "peak_memory_mib"):
+        assert provenance[name], name
+    assert provenance["resumes"] == 0
+    assert record.genotypes["derived"][0].normal.edges == ((0, 2, "skip"), (1, 2, "conv"))
+
+
+def test_the_store_is_where_nas_runs_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("NAS_RUNS", str(tmp_path))
+    assert store.location() == tmp_path
+    monkeypatch.delenv("NAS_RUNS")
+    repo = Path(store.__file__).parents[2]
+    assert store.location() == repo / ".runs"
+    monkeypatch.setattr(store, "repository", lambda: None)
+    monkeypatch.chdir(tmp_path)
+    assert store.location() == tmp_path / ".runs"
+
+
+def test_a_store_that_cannot_be_made_is_one_sentence(obtain, root: Path) -> None:
+    root.write_text("a file where the folder should be")
+    with pytest.raises(UserError, match=rf"^cannot write to {root}\S* \(.*\); free space there, or name a writable"):
+        obtain(toy.ToyConfig())
+    assert root.read_text() == "a file where the folder should be"
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS])
+@pytest.mark.parametrize("when", ["step-", "anchor-", "epochs.csv", "record.json"])
+def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(obtain, root, monkeypatch, when, code) -> None:
+    real = os.replace
+
+    def full(source: Path, target: Path) -> None:
+        if Path(target).name.startswith(when):
+            raise OSError(code, os.strerror(code), str(target))
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(RunsFailed) as failed:
+        obtain(toy.ToyConfig())
+    (message,) = failed.value.failures.values()
+    assert re.fullmatch(rf"cannot write to {root}/\S*{when}\S* \({os.strerror(code).lower()}\); free space .*", message)
+    assert not list(root.glob("records/*"))
+    assert not list(root.glob("**/.*.????????"))
+    monkeypatch.setattr(os, "replace", real)
+    assert obtain(toy.ToyConfig())[0].provenance["steps"] == 15
+
+
+def test_found_records_need_no_writable_store(obtain, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    obtain(toy.ToyConfig())
+    before = {p: p.stat().st_mtime_ns for p in root.rglob("*")}
+    obtain(toy.ToyConfig())
+    assert {p: p.stat().st_mtime_ns for p in root.rglob("*")} == before
+
+
+def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+    config = toy.ToyConfig()
+    write_record(tmp_path / "r", config, RESULT, {"n": 1}, {})
+    with pytest.raises(ValueError, match="odd"):
+        write_record(tmp_path / "r", config, toy.ToyResult({"odd": pd.DataFrame({"a": [None]})}, {}, {}), {"n": 2}, {})
+    assert open_record(tmp_path / "r", config).provenance == {"n": 1}
+    write_record(tmp_path / "r", config, RESULT, {"n": 3}, {})
+    assert open_record(tmp_path / "r", config).provenance == {"n": 3}
+    assert [p.name for p in tmp_path.iterdir()] == ["r"]
+    with pytest.raises(Damaged, match=r"record\.json"):
+        open_record(tmp_path / "none", config)
