@@ -1,0 +1,138 @@
+"""What every committed notebook must be like: each function lists what is wrong with one, in words."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from typing import Any
+
+MACHINE_PATH = re.compile(r"(?<![\w.:/~])(/(home|root|tmp|work|Users|usr|opt|var|mnt|private)/\w|[A-Z]:\\\w)")
+ADDRESS = re.compile(r"\bat 0x[0-9a-f]{6,}")
+PROGRESS = re.compile(r"\d%\||\d ?(it|s)/(s|it)\b")
+WARNING = re.compile(r"\b\w*Warning\b")
+NOISE = {"a machine path": MACHINE_PATH, "an address": ADDRESS, "a progress bar": PROGRESS, "a warning": WARNING}
+LINES = 30
+
+
+def problems(notebook: dict[str, Any]) -> list[str]:
+    """Everything that is wrong with a notebook by itself."""
+    checks = (kernel, metadata, parameters, execution, checked_cells, outputs, size)
+    return [problem for check in checks for problem in check(notebook)]
+
+
+def kernel(notebook: dict[str, Any]) -> Iterator[str]:
+    """The kernel that is there on every machine."""
+    name = notebook["metadata"].get("kernelspec", {}).get("name")
+    if name != "python3":
+        yield f"its kernel is {name!r}, not 'python3'"
+
+
+def metadata(notebook: dict[str, Any]) -> Iterator[str]:
+    """No traces of when and where it was executed."""
+    if extra := set(notebook["metadata"]) - {"kernelspec", "language_info"}:
+        yield f"metadata {sorted(extra)}"
+    if "version" in notebook["metadata"].get("language_info", {}):
+        yield "the version of the executing Python"
+    for index, cell in enumerate(notebook["cells"]):
+        if extra := set(cell["metadata"]) - {"tags"}:
+            yield f"cell {index}: metadata {sorted(extra)}"
+        if "injected-parameters" in cell["metadata"].get("tags", ()):
+            yield f"cell {index}: injected by papermill"
+    ids = [cell.get("id") for cell in notebook["cells"]]
+    if None in ids or len(set(ids)) < len(ids):
+        yield "cells without ids of their own"
+
+
+def parameters(notebook: dict[str, Any]) -> Iterator[str]:
+    """One cell of literals, in which profile and seeds have the defaults that leave the choice to the session."""
+    tagged = [source(cell) for cell in code(notebook) if "parameters" in cell["metadata"].get("tags", ())]
+    if len(tagged) != 1:
+        yield f"{len(tagged)} cells tagged parameters"
+        return
+    values: dict[str, Any] = {}
+    for line in ast.parse(tagged[0]).body:
+        target = line.targets[0] if isinstance(line, ast.Assign) else getattr(line, "target", None)
+        try:
+            values[target.id] = ast.literal_eval(line.value)  # type: ignore[union-attr, attr-defined]
+        except (AttributeError, ValueError):
+            yield f"in the parameters cell, {ast.unparse(line)!r} sets no literal"
+    for name, default in {"profile": "", "seeds": []}.items():
+        if values.get(name) != default:
+            yield f"parameter {name} is not {default!r}"
+
+
+def execution(notebook: dict[str, Any]) -> Iterator[str]:
+    """Executed once from top to bottom, without an error."""
+    counts = [cell["execution_count"] for cell in code(notebook) if source(cell).strip()]
+    if counts != list(range(1, len(counts) + 1)):
+        yield "not executed from top to bottom"
+    for index, cell in enumerate(notebook["cells"]):
+        if any(output["output_type"] == "error" for output in cell.get("outputs", ())):
+            yield f"cell {index}: a stored error"
+
+
+def checked_cells(notebook: dict[str, Any]) -> Iterator[str]:
+    """nbval passes a marked cell that was stored without outputs."""
+    marked = [cell for cell in code(notebook) if is_checked(cell)]
+    if not marked:
+        yield "no cell is marked NBVAL_CHECK_OUTPUT"
+    for cell in marked:
+        texts = [t for kind, t in texts_of(cell) if kind in ("stdout", "text/plain") and not t.startswith("<Figure")]
+        if cell["execution_count"] is None or not "".join(texts).strip():
+            yield f"nothing to check under {source(cell).splitlines()[0]!r}"
+
+
+def outputs(notebook: dict[str, Any]) -> Iterator[str]:
+    """Nothing that differs from machine to machine or from run to run."""
+    for index, cell in enumerate(notebook["cells"]):
+        for kind, text in texts_of(cell):
+            if kind == "stderr":
+                yield f"cell {index}: text on stderr: {text.strip()[:60]!r}"
+            for what, pattern in NOISE.items():
+                if match := pattern.search(text):
+                    yield f"cell {index}: {what}: {match[0]!r}"
+
+
+def size(notebook: dict[str, Any]) -> Iterator[str]:
+    """Cells that one can take in."""
+    for index, cell in enumerate(notebook["cells"]):
+        if cell["cell_type"] == "code" and (lines := len(source(cell).splitlines())) > LINES:
+            yield f"cell {index}: {lines} lines of code"
+
+
+def saved(notebook: dict[str, Any]) -> list[str]:
+    """The artefact of every call of ``save``; one whose id is computed counts as ``?``."""
+    found = []
+    for cell in code(notebook):
+        plain = "\n".join("pass" if re.match(r"\s*[%!]", line) else line for line in source(cell).splitlines())
+        for node in ast.walk(ast.parse(plain)):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "save":
+                first = node.args[0] if node.args else None
+                found.append(str(first.value) if isinstance(first, ast.Constant) else "?")
+    return found
+
+
+def code(notebook: dict[str, Any]) -> list[dict[str, Any]]:
+    """The code cells."""
+    return [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+
+
+def source(cell: dict[str, Any]) -> str:
+    """A cell's source as one string."""
+    return "".join(cell["source"])
+
+
+def is_checked(cell: dict[str, Any]) -> bool:
+    """Whether nbval compares the outputs of a cell."""
+    return bool(re.search(r"^\s*#\s*NBVAL_CHECK_OUTPUT\s*$", source(cell), re.MULTILINE))
+
+
+def texts_of(cell: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Every text among a cell's outputs with its kind: a stream's name or a MIME type."""
+    for output in cell.get("outputs", ()):
+        if output["output_type"] == "stream":
+            yield output["name"], "".join(output["text"])
+        for kind, content in output.get("data", {}).items():
+            if kind.startswith("text/"):
+                yield kind, "".join(content)

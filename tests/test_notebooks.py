@@ -1,0 +1,122 @@
+"""The committed notebooks and figures are what they should be, and the guards notice when they are not."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import notebook_guards as guards
+import pandas as pd
+import pytest
+from nbformat import v4
+
+from nas_core import papers
+from nas_core.driver.ledger import ledger
+
+REPO = Path(__file__).resolve().parents[1]
+NOTEBOOKS = sorted((REPO / "notebooks").glob("*.ipynb"))
+FIGURES = sorted((REPO / "figures").glob("*/*.json"))
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A notebook as plain data."""
+    return json.loads(path.read_text("utf8"))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_is_sound(path: Path) -> None:
+    notebook = read(path)
+    nbformat.validate(notebook)
+    assert guards.problems(notebook) == []
+
+
+def test_notebooks_save_what_the_matrix_gives_them() -> None:
+    table = papers.artefacts()["notebook"]
+    listed = {name: sorted(table.index[table == name]) for name in set(table) - {""}}
+    made = {path.stem: sorted(guards.saved(read(path))) for path in NOTEBOOKS}
+    assert {name: ids for name, ids in made.items() if ids} == listed
+
+
+@pytest.mark.parametrize("path", FIGURES, ids=lambda path: path.stem)
+def test_figure_belongs_to_the_matrix(path: Path) -> None:
+    content, row = json.loads(path.read_text()), papers.artefacts().loc[path.stem]
+    table = papers.claims()
+    assert path.parent.name == row["paper"]
+    assert row["notebook"], "no notebook makes it"
+    assert content["profile"] == "laptop"
+    assert {run["run"] if isinstance(run, dict) else run for run in content["runs"]} <= set(row["runs"].split())
+    assert {claim["id"] for claim in content["claims"]} == set(table.index[table["artefact"] == path.stem])
+    assert all((path.with_suffix(end)).is_file() for end in (".png", ".csv"))
+
+
+def test_every_artefact_that_a_notebook_makes_is_committed() -> None:
+    table = papers.artefacts()["notebook"]
+    assert {path.stem for path in FIGURES} == set(table.index[table != ""])
+
+
+def test_ledger_agrees_with_the_figures() -> None:
+    stored = pd.read_csv(REPO / "figures" / "ledger.csv", index_col="id", keep_default_na=False)
+    fresh = ledger(REPO / "figures")
+    assert stored["verdict"].to_dict() == fresh["verdict"].to_dict()
+
+
+@pytest.fixture
+def good() -> dict[str, Any]:
+    """The smallest sound notebook."""
+    printed = v4.new_output("stream", name="stdout", text="1\n")
+    cells = [
+        v4.new_markdown_cell("# Title"),
+        v4.new_code_cell('profile: str = ""  # size\nseeds: list = []', execution_count=1),
+        v4.new_code_cell("# NBVAL_CHECK_OUTPUT\nprint(1)", execution_count=2, outputs=[printed]),
+        v4.new_code_cell("%matplotlib inline\ns.save('WI-F1', title='t')", execution_count=3),
+    ]
+    cells[1].metadata["tags"] = ["parameters"]
+    notebook = v4.new_notebook(cells=cells, metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}})
+    return json.loads(nbformat.writes(notebook))
+
+
+def test_guards_let_a_sound_notebook_pass(good: dict[str, Any]) -> None:
+    assert guards.problems(good) == []
+    assert guards.saved(good) == ["WI-F1"]
+
+
+BROKEN: dict[str, tuple[list[Any], Any]] = {
+    "kernel is 'mine'": (["metadata", "kernelspec", "name"], "mine"),
+    "metadata ['papermill']": (["metadata", "papermill"], {}),
+    "version of the executing Python": (["metadata", "language_info"], {"name": "python", "version": "3"}),
+    "cell 2: metadata ['execution']": (["cells", 2, "metadata"], {"execution": {"iopub.execute_input": "2020"}}),
+    "injected by papermill": (["cells", 2, "metadata"], {"tags": ["injected-parameters"]}),
+    "cells without ids": (["cells", 3, "id"], None),
+    "0 cells tagged parameters": (["cells", 1, "metadata"], {}),
+    "sets no literal": (["cells", 1, "source"], 'profile = ""\nseeds = []\nn = 2 * len(seeds)'),
+    "parameter profile is not": (["cells", 1, "source"], 'profile = "laptop"\nseeds = []'),
+    "parameter seeds is not": (["cells", 1, "source"], 'profile = ""'),
+    "not executed from top to bottom": (["cells", 3, "execution_count"], 7),
+    "a stored error": (["cells", 3, "outputs"], [{"output_type": "error"}]),
+    "no cell is marked": (["cells", 2, "source"], "print(1)"),
+    "nothing to check under": (["cells", 2, "outputs"], []),
+    "text on stderr": (["cells", 3, "outputs"], [{"output_type": "stream", "name": "stderr", "text": "hm"}]),
+    "a machine path: '/home/m": (["cells", 2, "outputs", 0, "text"], "see /home/me/x"),
+    "an address": (["cells", 2, "outputs", 0, "text"], "<object at 0x7f00aa11>"),
+    "a progress bar": (["cells", 2, "outputs", 0, "text"], " 10%|# | 1/9"),
+    "a warning": (["cells", 2, "outputs", 0, "text"], "x.py:3: UserWarning: y"),
+    "31 lines of code": (["cells", 3, "source"], "x = 1\n" * 31),
+}
+
+
+@pytest.mark.parametrize(("message", "where", "value"), [(m, *change) for m, change in BROKEN.items()], ids=BROKEN)
+def test_guards_notice(good: dict[str, Any], message: str, where: list[Any], value: Any) -> None:
+    broken = copy.deepcopy(good)
+    place: Any = broken
+    for key in where[:-1]:
+        place = place[key]
+    place[where[-1]] = value
+    assert any(message in problem for problem in guards.problems(broken)), guards.problems(broken)
+
+
+def test_guards_notice_a_save_whose_id_is_computed(good: dict[str, Any]) -> None:
+    good["cells"][3]["source"] = "for key in keys:\n    s.save(key, title='t')"
+    assert guards.saved(good) == ["?"]
