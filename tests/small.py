@@ -1,0 +1,173 @@
+"""Small networks, settings and comparisons that the tests of the science core share.
+
+A test's name says its kind: ``test_exact_`` (an identity or a printed number), ``test_property_`` (Hypothesis),
+``test_golden_`` (a pinned record), ``test_end_to_end_`` (a whole run); all others check one behaviour.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from nas_core.cells.operations import CANDIDATES, Style
+from nas_core.cells.supernet import Space, Supernet
+from nas_core.cells.topology import Topology, darts_cell, minimal_cell
+from nas_core.config import Alpha, Data, Method, Network, RunConfig, Weights
+from nas_core.data import Source, Split
+from nas_core.trainers import Search
+
+METHODS = {
+    "softmax bi-level": Method(relaxation="softmax", levels="bi-level"),
+    "softmax single": Method(relaxation="softmax"),
+    "concrete single": Method(relaxation="concrete", temperature=(1.0, 0.03), resource_weight=1e-2),
+    "one-hot": Method(relaxation="one-hot", cost_clamp=5.0),
+    "uniform": Method(relaxation="uniform", update_alpha=False),
+}
+PROBES = ("losses", "costs", "accuracy", "child")
+NOT_NONE = tuple(op for op in CANDIDATES if op != "none")
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def config(method: str = "softmax single", **changes: Any) -> RunConfig:
+    """Two epochs of three steps on Fashion-MNIST at 7x7: one cell of two nodes with four channels."""
+    bilevel = METHODS[method].levels == "bi-level"
+    return RunConfig(
+        run="tiny",
+        profile="test",
+        seed=3,
+        data=Data(name="fashion7", train=60, search=40 if bilevel else 0, valid=30, test=30),
+        network=Network(nodes=2, channels=4, layers=1, reductions=False, head_bias=False),
+        method=METHODS[method],
+        weights=Weights(lr=0.1, lr_min=0.01),
+        alpha=Alpha(lr=0.05),
+        epochs=2,
+        batch=20,
+        probes=PROBES,
+    ).but(**changes)
+
+
+def run(search: Search) -> Search:
+    """Take all steps that remain."""
+    while search.done < search.total:
+        search.step()
+    return search
+
+
+def network(
+    topology: Topology | None = None,
+    *,
+    layers: int = 1,
+    channels: int = 4,
+    reductions: bool = False,
+    head_bias: bool = False,
+    candidates: tuple[str, ...] = CANDIDATES,
+    allowed: dict[int, tuple[str, ...]] | None = None,
+    seed: int = 0,
+    **style: Any,
+) -> Supernet:
+    """A supernet in float64 and training mode; ``style`` goes to :class:`Style`."""
+    space = Space(topology or minimal_cell(), candidates, allowed or {}, Style(**style))
+    return Supernet(
+        space,
+        channels=channels,
+        layers=layers,
+        classes=10,
+        in_channels=1,
+        reductions=reductions,
+        head_bias=head_bias,
+        generator=generator(seed),
+    ).double()
+
+
+def batch(n: int = 16, side: int = 8, seed: int = 1) -> tuple[Tensor, Tensor]:
+    """Random images and labels in float64."""
+    draw = generator(seed)
+    return torch.randn(n, 1, side, side, dtype=torch.float64, generator=draw), torch.randint(10, (n,), generator=draw)
+
+
+def shape_of_gates(model: Supernet) -> tuple[int, int, int]:
+    return (len(model.cells), *model.space.mask().shape)
+
+
+def mixture(model: Supernet, seed: int = 2) -> Tensor:
+    """Gates strictly inside the simplex, different in every layer."""
+    return torch.softmax(torch.randn(shape_of_gates(model), dtype=torch.float64, generator=generator(seed)), -1)
+
+
+def path(model: Supernet, *ops: str) -> Tensor:
+    """One-hot gates: the named operation on each edge, the same in every layer."""
+    row = F.one_hot(torch.tensor([model.space.candidates.index(op) for op in ops]), len(model.space.candidates))
+    return row.double().expand(shape_of_gates(model)).clone()
+
+
+def random_path(model: Supernet, ops: tuple[str, ...], seed: int) -> Tensor:
+    """One-hot gates drawn from ``ops``, the same in every layer."""
+    picks = torch.randint(len(ops), (model.space.mask().shape[0],), generator=generator(seed)).tolist()
+    return path(model, *(ops[k] for k in picks))
+
+
+def costs(model: Supernet, gates: Tensor, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Loss, class logits, gradients of the gates (layers, edges, ops) and of the output gates (layers,)."""
+    z = gates.clone().requires_grad_()
+    ones = torch.ones(len(z), dtype=z.dtype, requires_grad=True)
+    logits = model(images, z, ones)
+    loss = F.cross_entropy(logits, labels)
+    cost, output = torch.autograd.grad(loss, [z, ones])
+    return loss.detach(), logits.detach(), cost, output
+
+
+def fake_source(channels: int = 3, n: int = 80, side: int = 8) -> Source:
+    """Random images that are cropped and mirrored while training."""
+    draw = np.random.default_rng(0)
+
+    def split(size: int) -> Split:
+        images = torch.from_numpy(draw.integers(0, 256, (size, channels, side, side), dtype=np.uint8))
+        return Split(images, torch.from_numpy(draw.integers(0, 10, size)))
+
+    splits = {"train": split(n), "valid": split(40), "test": split(40)}
+    return Source("fake", splits, (0.5,) * channels, (0.25,) * channels, pad=1, flip=True)
+
+
+def through_a_file(state: dict) -> dict:
+    """What a checkpoint gives back: the same values in other memory."""
+    buffer = io.BytesIO()
+    torch.save(copy.deepcopy(state), buffer)
+    buffer.seek(0)
+    return torch.load(buffer, weights_only=False)
+
+
+def leaves(value: Any, name: str = "state") -> Iterator[tuple[str, Any]]:
+    """The tensors, arrays and plain values of nested dicts, lists and tuples, each with its place."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from leaves(item, f"{name}.{key}")
+    elif isinstance(value, list | tuple):
+        for i, item in enumerate(value):
+            yield from leaves(item, f"{name}[{i}]")
+    else:
+        yield name, value
+
+
+def assert_same(a: Any, b: Any) -> None:
+    """Equal bit for bit, NaN equal to NaN, in every leaf."""
+    for left, right in itertools.zip_longest(leaves(a), leaves(b)):
+        assert left is not None, f"only the second has {right}"
+        assert right is not None, f"only the first has {left}"
+        assert left[0] == right[0]
+        x, y = (v.detach().numpy() if isinstance(v, Tensor) else v for v in (left[1], right[1]))
+        np.testing.assert_array_equal(x, y, err_msg=left[0])
+
+
+def darts(nodes: int) -> Topology:
+    return darts_cell(nodes)
