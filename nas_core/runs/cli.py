@@ -45,7 +45,7 @@ def add_arguments(subparsers: Any) -> None:
 def list_runs(args: argparse.Namespace) -> int:
     """Print one line for every run of the store: key, profile, state, steps, seconds, size in MB."""
     root = location()
-    held = holders(root) if root.exists() else {}
+    held = holders(root)
     print(f"{'key':44} {'profile':8} {'steps':>7} {'seconds':>8} {'MB':>6}  state")
     for key in _keys(root):
         meta, state = _meta(root, key)
@@ -82,8 +82,7 @@ def clear_runs(args: argparse.Namespace) -> int:
     keys = every if args.all else [_resolve(key, every) for key in args.keys]
     if args.profile:
         keys += [key for key in every if _meta(root, key)[0].get("provenance", {}).get("profile") == args.profile]
-    held = holders(root, keys) if keys else {}
-    for key, holder in held.items():
+    for key, holder in holders(root, keys).items():
         raise UserError(f"{key} is being computed by {holder}; stop that first, or `runs unlock {key}` if it is gone.")
     for key in dict.fromkeys(keys):
         for folder in (root / "records" / key, root / "checkpoints" / key):
@@ -97,7 +96,7 @@ def clear_runs(args: argparse.Namespace) -> int:
 def unlock_runs(args: argparse.Namespace) -> int:
     """Release the claims on the named runs, or all claims."""
     root = location()
-    freed = unlock(root, args.keys or None) if root.exists() else {}
+    freed = unlock(root, args.keys or None)
     for key, holder in freed.items():
         print(f"unlocked {key}, claimed by {holder}")
     if not freed:

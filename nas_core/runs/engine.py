@@ -52,6 +52,7 @@ class Runs(pydantic.BaseModel):
 
 def once(order: Order) -> None:
     """Bring the order's record about, or wait for the process that already does."""
+    make_folder(order.root / "exca")
     runs = _runs(order.root)
     while holder := holders(order.root, [order.key]).get(order.key):
         order.say(f"{order.name}: {holder} computes it, waiting (stuck? `python -m nas_core runs unlock {order.key}`)")
@@ -93,7 +94,7 @@ def unlock(root: Path, keys: Iterable[str] | None = None) -> dict[str, str]:
 
 def _runs(root: Path) -> Runs:
     logging.getLogger("exca").setLevel(logging.ERROR)  # what a reader needs to know is said in our own lines
-    return Runs(infra={"folder": make_folder(root / "exca")})
+    return Runs(infra={"folder": root / "exca"})
 
 
 def _registry(root: Path, worker: WorkerInfo | None = None) -> InflightRegistry:
@@ -104,6 +105,8 @@ def _registry(root: Path, worker: WorkerInfo | None = None) -> InflightRegistry:
 
 def _claims(root: Path, keys: Iterable[str] | None) -> dict[str, WorkerInfo]:
     """The claims as exca has them, without those of processes that are certainly gone, which are released."""
+    if not root.exists():
+        return {}
     with _registry(root) as registry:
         claims = registry.get(None if keys is None else list(keys))
     gone = {key: info for key, info in claims.items() if not _alive(info)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -14,6 +13,12 @@ from nas_core.runs.compute import Order
 FORMAT = "{percentage:3.0f}%|{bar:20}| {elapsed}, {remaining} left{postfix}"
 
 
+def watched() -> bool:
+    """Whether a person sees standard error: in a terminal or a notebook; a log gets no bar."""
+    ipython = sys.modules.get("IPython")
+    return sys.stderr.isatty() or (ipython is not None and ipython.get_ipython() is not None)
+
+
 class Progress:
     """Every run counts with its cost; ``echo`` prints a line, above the bar if there is one."""
 
@@ -22,18 +27,16 @@ class Progress:
         self.lock = threading.Lock()
         self.share = {order.key: 0.0 for order in orders}
         self.steps: dict[str, str] = {}
-        seen = sys.stderr.isatty() or "ipykernel" in sys.modules  # a log gets a line a minute, a person a live bar
         total = sum(order.config.cost() for order in orders)
         self.bar = tqdm(
             total=total,
-            disable=not show,
+            disable=not (show and watched()),
             leave=False,
             bar_format=FORMAT,
             smoothing=0,
-            mininterval=0.2 if seen else 60.0,
-            maxinterval=60.0,
+            mininterval=0.2,
             miniters=0,
-            dynamic_ncols=seen and "TERM" in os.environ,
+            dynamic_ncols=True,
         )
 
     def say(self, line: str) -> None:
@@ -65,6 +68,8 @@ class Progress:
     def end(self, order: Order, failure: str | None) -> None:
         """A run is done, or has failed."""
         with self.lock:
+            if not self.bar.disable and self.share[order.key] == 0.0:
+                self.bar.initial += order.config.cost()  # nothing was computed here: not counted in the speed
             self._advance(order, order.config.cost())
             self.steps.pop(order.key, None)
         if failure is not None:

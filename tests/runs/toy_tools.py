@@ -57,6 +57,7 @@ def interrupted_at(step: int, config: toy.ToyConfig, obtain, monkeypatch) -> Non
 
 def claim(root: Path, key: str, pid: int, age: float = 0.0) -> None:
     """Claim a run in the name of another process, ``age`` seconds ago."""
+    root.mkdir(exist_ok=True)
     worker = WorkerInfo("token", Pid(host=os.uname().nodename, pid=pid))
     with engine._registry(root, worker) as registry:
         assert registry.claim([key]) == [key]
