@@ -7,6 +7,7 @@ A test's name says its kind: ``test_exact_`` (an identity or a printed number), 
 from __future__ import annotations
 
 import copy
+import functools
 import io
 import itertools
 from collections.abc import Iterator
@@ -39,16 +40,16 @@ def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def config(method: str = "softmax single", **changes: Any) -> RunConfig:
-    """Two epochs of three steps on Fashion-MNIST at 7x7: one cell of two nodes with four channels."""
-    bilevel = METHODS[method].levels == "bi-level"
+def config(name: str = "softmax single", /, **changes: Any) -> RunConfig:
+    """A method of METHODS, two epochs of three steps, on 7x7 images: one cell of two nodes with four channels."""
+    bilevel = METHODS[name].levels == "bi-level"
     return RunConfig(
         run="tiny",
         profile="test",
         seed=3,
         data=Data(name="fashion7", train=60, search=40 if bilevel else 0, valid=30, test=30),
         network=Network(nodes=2, channels=4, layers=1, reductions=False, head_bias=False),
-        method=METHODS[method],
+        method=METHODS[name],
         weights=Weights(lr=0.1, lr_min=0.01),
         alpha=Alpha(lr=0.05),
         epochs=2,
@@ -62,6 +63,12 @@ def run(search: Search) -> Search:
     while search.done < search.total:
         search.step()
     return search
+
+
+@functools.cache
+def finished(name: str) -> Search:
+    """The search of ``config(name)``, done; several tests look at it and none may change it."""
+    return run(Search(config(name)))
 
 
 def network(

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small import fake_source, generator
 
-from nas_core import data
 from nas_core.data import SOURCES, Dataset, embedded_arrays, load
 from nas_core.errors import UserError
 
@@ -162,14 +161,6 @@ class SmallCifar:
         self.data = np.random.default_rng(int(train)).integers(0, 256, (n, 32, 32, 3), dtype=np.uint8)
         self.data[:, 0, 0, 0], self.data[:, 0, 0, 1] = np.arange(n) // 256, np.arange(n) % 256
         self.targets = (np.arange(n) % 10).tolist()
-
-
-@pytest.fixture
-def fresh_sources():
-    """No data set is remembered, before and after."""
-    data._source.cache_clear()
-    yield
-    data._source.cache_clear()
 
 
 def test_exact_cifar_splits(monkeypatch: pytest.MonkeyPatch, fresh_sources: None) -> None:

@@ -1,0 +1,157 @@
+"""Who learns from what: weights, logits, and what observing a run may change."""
+
+import pytest
+import torch
+from small import METHODS, assert_same, config, fake_source, finished, run
+
+from nas_core import data
+from nas_core.config import Data, Network
+from nas_core.trainers import Search
+from nas_core.trainers.batches import Batches
+
+LEARNING = [name for name, method in METHODS.items() if method.update_alpha]
+
+
+def weights(search: Search) -> dict[str, torch.Tensor]:
+    return {name: p.detach().clone() for name, p in search.model.named_parameters()}
+
+
+def same_weights(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> list[bool]:
+    return [torch.equal(a[name], b[name]) for name in a]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_frozen_logits_do_not_move(method: str) -> None:
+    search = Search(config(method, method=METHODS[method].but(update_alpha=False)))
+    logits, before = search.logits.clone(), weights(search)
+    run(search)
+    assert torch.equal(search.logits, logits)
+    assert not all(same_weights(before, weights(search)))
+
+
+@pytest.mark.parametrize("method", LEARNING)
+def test_frozen_weights_do_not_move(method: str) -> None:
+    """In bi-level search this leaves the architecture step alone: it changes no weight."""
+    search = Search(config(method, method=METHODS[method].but(update_theta=False)))
+    logits, before = search.logits.clone(), weights(search)
+    run(search)
+    assert not torch.equal(search.logits, logits)
+    assert all(same_weights(before, weights(search)))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_nothing_moves_when_all_is_frozen(method: str) -> None:
+    """The Monte-Carlo probe: costs are measured, weights and logits rest."""
+    settings = config(method, method=METHODS[method].but(update_theta=False, update_alpha=False))
+    search = Search(settings)
+    logits, before = search.logits.clone(), weights(search)
+    result = run(search).result()
+    assert torch.equal(search.logits, logits)
+    assert all(same_weights(before, weights(search)))
+    if settings.method.levels == "single":
+        assert (result.arrays["cost_n"].sum((1, 2, 3)) >= search.steps_per_epoch * 5).all()
+        assert (result.arrays["cost_sq"] > 0).any()
+
+
+def test_the_weight_step_of_bilevel_search_changes_no_logits() -> None:
+    """The logits after a step are those of the architecture step alone."""
+    both = Search(config("softmax bi-level"))
+    alone = Search(config("softmax bi-level", method=METHODS["softmax bi-level"].but(update_theta=False)))
+    both.step()
+    alone.step()
+    assert torch.equal(both.logits, alone.logits)
+
+
+def test_bilevel_halves_are_disjoint_and_both_are_used() -> None:
+    """Weights see training images only, logits see search images only, each a whole batch a step."""
+    search, seen = Search(config("softmax bi-level")), []
+    original = search.data.__class__.batch
+
+    def batch(self: object, split: str, index: torch.Tensor, *args: object) -> object:
+        seen.append((split, index.tolist()))
+        return original(self, split, index, *args)
+
+    search.data.__class__.batch, search.config = batch, search.config.but(probes=())
+    try:
+        for _ in range(search.steps_per_epoch):
+            search.step()
+    finally:
+        search.data.__class__.batch = original
+    assert [split for split, _ in seen] == ["search", "train"] * 3
+    assert sorted(i for split, index in seen if split == "train" for i in index) == list(range(60))
+    for split, index in seen:
+        assert len(set(index)) == 20
+        assert max(index) < {"search": 40, "train": 60}[split]
+
+
+def test_an_epoch_shows_every_image_once() -> None:
+    """An incomplete last batch is dropped; every epoch has an order of its own."""
+    batches = Batches(23, 5, torch.Generator().manual_seed(0))
+    epochs = [[batches.next().tolist() for _ in range(4)] for _ in range(3)]
+    for epoch in epochs:
+        flat = [i for batch in epoch for i in batch]
+        assert len(set(flat)) == 20
+        assert set(flat) <= set(range(23))
+    assert epochs[0] != epochs[1] != epochs[2]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_observing_changes_nothing(method: str) -> None:
+    """With any probes the weights, statistics and logits are the same bit for bit."""
+    plain = run(Search(config(method, probes=())))
+    for watched in (finished(method), run(Search(config(method, probes=("costs",))))):
+        assert_same(watched.model.state_dict(), plain.model.state_dict())
+        assert torch.equal(watched.logits, plain.logits)
+        assert_same(watched.genotypes, plain.genotypes)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_run_is_its_settings_and_seed(method: str) -> None:
+    """The same settings twice give the same bits; the global generator is neither read nor moved by a step."""
+    torch.manual_seed(12345)
+    search = Search(config(method))
+    before = torch.random.get_rng_state()
+    run(search)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert_same(search.state(), finished(method).state())
+    other = Search(config(method, seed=4))
+    other.step()
+    assert not torch.equal(search.model.classifier.weight, other.model.classifier.weight)
+    assert not torch.equal(search.logits, other.logits)
+
+
+@pytest.mark.parametrize("method", ["one-hot", "uniform", "concrete single"])
+def test_a_path_of_nones_is_a_step_like_any_other(method: str) -> None:
+    """Every edge draws none: no operation has a gradient, all costs are zero, the logits learn from zero."""
+    network = Network(nodes=2, channels=4, layers=1, reductions=False, head_bias=False)
+    network = network.but(allowed=tuple((e, ("none",)) for e in range(5)))
+    search = Search(config(method, network=network))
+    result = run(search).result()
+    assert (result.arrays["cost_sum"] == 0).all()
+    assert (result.arrays["edge_cost"] == 0).all()
+    assert (result.arrays["out_cost"] == 0).all()
+    assert search.logits.isfinite().all()
+    assert all(p.isfinite().all() for p in search.weights)
+
+
+def test_allowed_operations_bound_draws_probabilities_and_genotypes() -> None:
+    network = Network(nodes=2, channels=4, layers=1, reductions=False, head_bias=False)
+    network = network.but(allowed=((4, ("none", "max_pool_3x3", "sep_conv_3x3")), (0, ("skip_connect",))))
+    for method in METHODS:
+        search = run(Search(config(method, network=network)))
+        prob, n = search.result().arrays["prob"], search.result().arrays["cost_n"]
+        assert (prob[:, 0, ~search.mask.numpy()] == 0).all()
+        assert (n[:, 0, ~search.mask.numpy()] == 0).all()
+        assert (prob[:, 0, 0, 3] == 1).all()
+        assert search.logits.isfinite().all()
+
+
+def test_augmented_images_reach_both_levels(fake3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A source that mirrors and crops trains on other images than the same one that does not."""
+    settings = config("softmax bi-level").but(data=Data(name=fake3, train=40, search=40), probes=())
+    augmented, fake = run(Search(settings)), fake_source()
+    monkeypatch.setitem(data.SOURCES, fake3, lambda: data.Source("fake", fake.splits, fake.mean, fake.std))
+    data._source.cache_clear()
+    plain = run(Search(settings))
+    assert not torch.equal(augmented.logits, plain.logits)
+    assert not torch.equal(augmented.model.classifier.weight, plain.model.classifier.weight)
