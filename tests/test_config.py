@@ -1,0 +1,256 @@
+"""Settings: what is refused and how it is said, and the key that names a run."""
+
+import itertools
+import json
+import re
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel
+from small import METHODS, PROBES, config
+
+from nas_core.cells.operations import CANDIDATES
+from nas_core.config import TOPOLOGIES, Alpha, Data, Method, Network, RunConfig, Settings, Weights
+from nas_core.errors import UserError, choose
+
+NETWORK = {"channels": 4, "layers": 1, "reductions": False, "head_bias": False}
+BASE = config()
+
+
+def refusal(model: type[Settings] | Settings, **values: Any) -> str:
+    """The sentence with which settings are refused, by a class or by ``but`` of an instance."""
+    with pytest.raises(UserError) as error:
+        model.but(**values) if isinstance(model, Settings) else model(**values)
+    text = str(error.value)
+    assert "\n" not in text
+    return text
+
+
+@pytest.mark.parametrize(("model", "values", "parts"), [
+    (BASE, {"epoch": 3}, ["RunConfig has no field 'epoch'; did you mean 'epochs'?", "Allowed: run, profile, seed"]),
+    (BASE, {"zzz": 3}, ["RunConfig has no field 'zzz'."]),
+    (BASE.data, {"trian": 3}, ["Data has no field 'trian'; did you mean 'train'?"]),
+    (BASE.network, {"layer": 3}, ["Network has no field 'layer'; did you mean 'layers'?"]),
+    (BASE.method, {"temprature": 3}, ["Method has no field 'temprature'; did you mean 'temperature'?"]),
+    (BASE.weights, {"momentun": 3}, ["Weights has no field 'momentun'; did you mean 'momentum'?"]),
+    (BASE.alpha, {"beta": 3}, ["Alpha has no field 'beta'; did you mean 'betas'?"]),
+])  # fmt: skip
+def test_unknown_field_is_named_with_the_nearest(model: Settings, values: dict, parts: list[str]) -> None:
+    text = refusal(model, **values)
+    for part in parts:
+        assert part in text
+
+
+@pytest.mark.parametrize(("model", "values", "start"), [
+    (BASE, {"seed": "1"}, "RunConfig.seed: "),
+    (BASE, {"seed": -1}, "RunConfig.seed: "),
+    (BASE, {"seed": True}, "RunConfig.seed: "),
+    (BASE, {"epochs": 1.5}, "RunConfig.epochs: "),
+    (BASE, {"epochs": 0}, "RunConfig.epochs: "),
+    (BASE, {"batch": 0}, "RunConfig.batch: "),
+    (BASE, {"threads": 0}, "RunConfig.threads: "),
+    (BASE, {"run": 3}, "RunConfig.run: "),
+    (BASE, {"data": "fashion7"}, "RunConfig.data: "),
+    (BASE, {"probes": "losses"}, "RunConfig.probes: "),
+    (BASE, {"formulation": "fused"}, "RunConfig.formulation: "),
+    (BASE.data, {"train": 0}, "Data.train: "),
+    (BASE.data, {"train": "60"}, "Data.train: "),
+    (BASE.data, {"valid": -1}, "Data.valid: "),
+    (BASE.network, {"channels": 0}, "Network.channels: "),
+    (BASE.network, {"layers": 0}, "Network.layers: "),
+    (BASE.network, {"nodes": 0}, "Network.nodes: "),
+    (BASE.network, {"reductions": 1}, "Network.reductions: "),
+    (BASE.network, {"eps": -1e-5}, "Network.eps: "),
+    (BASE.network, {"eps": 0.0}, "Network.eps: "),
+    (BASE.network, {"candidates": (3,)}, "Network.candidates.0: "),
+    (BASE.method, {"levels": "two"}, "Method.levels: "),
+    (BASE.method, {"update_alpha": "yes"}, "Method.update_alpha: "),
+    (BASE.method, {"resource_weight": -1.0}, "Method.resource_weight: "),
+    (BASE.method, {"temperature": (1.0,)}, "Method.temperature"),
+    (BASE.method, {"cost_clamp": 0.0}, "Method.cost_clamp: "),
+    (BASE.weights, {"lr": 0.0}, "Weights.lr: "),
+    (BASE.weights, {"lr": "fast"}, "Weights.lr: "),
+    (BASE.weights, {"lr": float("nan")}, "Weights.lr: "),
+    (BASE.weights, {"lr": float("inf")}, "Weights.lr: "),
+    (BASE.weights, {"momentum": -0.1}, "Weights.momentum: "),
+    (BASE.weights, {"momentum": float("nan")}, "Weights.momentum: "),
+    (BASE.weights, {"clip": 0.0}, "Weights.clip: "),
+    (BASE.weights, {"decay": -1.0}, "Weights.decay: "),
+    (BASE.alpha, {"lr": -1.0}, "Alpha.lr: "),
+    (BASE.alpha, {"betas": (0.5, 1.0)}, "Alpha.betas"),
+    (BASE.alpha, {"clip": 0.0}, "Alpha.clip: "),
+    (BASE.alpha, {"init_std": -1.0}, "Alpha.init_std: "),
+])  # fmt: skip
+def test_ill_typed_or_impossible_value_is_named(model: Settings, values: dict, start: str) -> None:
+    text = refusal(model, **values)
+    assert text.startswith(start)
+    assert text.endswith(".")
+
+
+@pytest.mark.parametrize(("model", "values", "start"), [
+    (BASE.data, {"name": "fashion"}, "unknown data set 'fashion'; did you mean 'fashion"),
+    (BASE.network, {"cell": "minimall"}, "unknown cell 'minimall'; did you mean 'minimal'?"),
+    (BASE.network, {"candidates": ("none", "skip")}, "unknown operation 'skip'"),
+    (BASE.network, {"normaliser": "batches"}, "unknown normaliser 'batches'; did you mean 'batch'?"),
+    (BASE.network, {"order": "rbc"}, "unknown order 'rbc'"),
+    (BASE.network, {"allowed": ((14, ("none",)),)}, "unknown edge of topology 'darts' '14'"),
+    (BASE.network, {"allowed": ((0, ("conv",)),)}, "unknown operation on edge 0 'conv'"),
+    (BASE.method, {"relaxation": "one_hot"}, "unknown relaxation 'one_hot'; did you mean 'one-hot'?"),
+    (BASE, {"probes": ("loss",)}, "unknown probe 'loss'; did you mean 'losses'?"),
+])  # fmt: skip
+def test_unknown_name_is_named_with_the_nearest(model: Settings, values: dict, start: str) -> None:
+    text = refusal(model, **values)
+    assert text.startswith(start)
+    assert "Allowed: " in text
+
+
+@pytest.mark.parametrize(("changes", "sentence"), [
+    ({"method": METHODS["softmax bi-level"]}, "run 'tiny': bi-level search needs search images"),
+    ({"data": BASE.data.but(search=20)}, "run 'tiny': bi-level search needs search images"),
+    ({"batch": 61}, "run 'tiny': a batch of 61 needs at least as many images"),
+    ({"data": BASE.data.but(valid=0)}, "accuracy"),
+    ({"data": BASE.data.but(test=0)}, "child"),
+])  # fmt: skip
+def test_settings_that_contradict_each_other(changes: dict, sentence: str) -> None:
+    assert sentence in refusal(BASE, **changes)
+
+
+@pytest.mark.parametrize("changes", [{"candidates": ()}, {"candidates": ("none", "none")}, {"allowed": ((0, ()),)}])
+def test_an_edge_needs_a_choice(changes: dict) -> None:
+    """No candidates, a candidate twice, or an edge on which nothing is allowed."""
+    refusal(BASE.network, **changes)
+
+
+def test_temperature_must_stay_positive() -> None:
+    for value in ((0.0, 1.0), (1.0, -0.1)):
+        assert "must be positive" in refusal(BASE.method, temperature=value)
+
+
+def test_bilevel_batch_needs_enough_search_images() -> None:
+    settings = config("softmax bi-level")
+    assert "a batch of 20" in refusal(settings, data=settings.data.but(search=19))
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        BASE.seed = 5  # type: ignore[misc]
+    assert BASE.but(seed=5).seed == 5
+    assert BASE.seed == 3
+
+
+# ------------------------------------------------------------------------------------------------------------- JSON
+
+OPS = st.lists(st.sampled_from(CANDIDATES), min_size=1, max_size=8, unique=True).map(tuple)
+POSITIVE = st.floats(1e-6, 10)
+
+
+@st.composite
+def settings_of_runs(draw: st.DrawFn) -> RunConfig:
+    candidates, cell = draw(OPS), draw(st.sampled_from(TOPOLOGIES))
+    bilevel = draw(st.booleans())
+    allowed = draw(st.dictionaries(st.integers(0, 2), st.sets(st.sampled_from(candidates), min_size=1).map(tuple)))
+    return RunConfig(
+        run=draw(st.text(max_size=5)),
+        profile="laptop",
+        seed=draw(st.integers(0, 2**31)),
+        data=Data(name="digits", train=40, search=20 if bilevel else 0, valid=10, test=10),
+        network=Network(
+            cell=cell, candidates=candidates, allowed=tuple(allowed.items()), eps=draw(POSITIVE), **NETWORK
+        ),
+        method=Method(
+            relaxation=draw(st.sampled_from(("softmax", "concrete"))),
+            levels="bi-level" if bilevel else "single",
+            temperature=(draw(POSITIVE), 1),
+            cost_clamp=draw(st.none() | POSITIVE),
+        ),
+        weights=Weights(lr=draw(POSITIVE)),
+        alpha=Alpha(lr=draw(POSITIVE), clip=draw(st.none() | POSITIVE)),
+        epochs=draw(st.integers(1, 600)),
+        batch=draw(st.integers(1, 20)),
+        probes=tuple(draw(st.sets(st.sampled_from(PROBES)))),
+    )
+
+
+@given(settings_of_runs())
+def test_property_json_round_trip(settings: RunConfig) -> None:
+    text = settings.model_dump_json()
+    again = RunConfig.from_json(text)
+    assert again == settings
+    assert again.key() == settings.key()
+    shuffled = json.dumps(dict(reversed(json.loads(text).items())), indent=1)
+    assert RunConfig.from_json(shuffled).key() == settings.key()
+
+
+def test_json_with_an_unknown_field_is_refused() -> None:
+    values = json.loads(BASE.model_dump_json())
+    values["network"]["colour"] = 1
+    with pytest.raises(UserError, match=r"(Network|RunConfig) has no field '(network\.)?colour'"):
+        RunConfig.from_json(json.dumps(values))
+
+
+# -------------------------------------------------------------------------------------------------------------- key
+
+
+def fields(model: BaseModel, place: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The places of all fields, those of nested settings included."""
+    for name in type(model).model_fields:
+        value = getattr(model, name)
+        yield from fields(value, (*place, name)) if isinstance(value, BaseModel) else [(*place, name)]
+
+
+def changed(model: BaseModel, place: tuple[str, ...]) -> Any:
+    """A copy in which one field has another value, of which no validator is asked."""
+    name, *rest = place
+    old = getattr(model, name)
+    if rest:
+        new = changed(old, tuple(rest))
+    elif isinstance(old, bool):
+        new = not old
+    elif isinstance(old, int | float):
+        new = old + 1
+    elif isinstance(old, str):
+        new = old + "x"
+    elif isinstance(old, tuple):
+        new = (*old, old[0] if old else "x")
+    else:
+        new = 1.0
+    return model.model_copy(update={name: new})
+
+
+@pytest.mark.parametrize("place", list(fields(BASE)), ids=".".join)
+def test_every_field_counts_in_the_key(place: tuple[str, ...]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert changed(BASE, place).key() != BASE.key()
+
+
+def test_keys_are_file_names_and_tell_runs_apart() -> None:
+    variants = [config(name, seed=seed) for name, seed in itertools.product(METHODS, (3, 4))]
+    keys = [v.key() for v in variants]
+    assert len(set(keys)) == len(variants)
+    assert all(re.fullmatch(r"tiny-test-s[34]-[0-9a-f]{12}", key) for key in keys)
+    assert config().key() == BASE.key()
+
+
+def test_longer_runs_cost_more() -> None:
+    def cost(**changes: Any) -> float:
+        return BASE.but(**changes).cost()
+
+    assert cost(epochs=4) == 2 * cost()
+    assert cost(network=BASE.network.but(layers=2)) == 2 * cost()
+    assert cost(network=BASE.network.but(nodes=4)) > cost() > cost(method=METHODS["one-hot"]) > 0
+    assert config("softmax bi-level").cost() > cost()
+
+
+def test_choose_returns_what_is_allowed() -> None:
+    assert choose("fruit", "pear", ("apple", "pear")) == "pear"
+    with pytest.raises(UserError) as error:
+        choose("fruit", "paer", ("apple", "pear"))
+    assert str(error.value) == "unknown fruit 'paer'; did you mean 'pear'? Allowed: apple, pear."
+    with pytest.raises(UserError) as error:
+        choose("fruit", "x", iter(("apple", "pear")))
+    assert str(error.value) == "unknown fruit 'x'. Allowed: apple, pear."
