@@ -1,0 +1,185 @@
+"""How every picture of this project looks: fonts, one colour and marker per operation, and the caption line."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
+
+GREY = "#5F5F5F"
+FAINT = "#C4C4C4"
+SHADE = "#EEF1F6"  # behind the panels of intermediate edges
+CAPTION_PT = 7.0
+
+
+@dataclass(frozen=True)
+class OpStyle:
+    """How one candidate operation is drawn everywhere: its short label, colour, marker and line style."""
+
+    label: str
+    colour: str
+    marker: str
+    line: Any = "-"
+
+
+# Okabe-Ito without its yellow (too pale on white) and with a wine red; at least 16 CIELAB units apart for every
+# common colour blindness. The order is the one of the wiring paper's axes.
+WIRING_ORDER: tuple[str, ...] = ("none", "skip", "max", "avg", "sep3", "dil3", "dil5", "sep5")
+STYLES: dict[str, OpStyle] = {
+    "none": OpStyle("none", "#1A1A1A", "x", (0, (1, 1.2))),
+    "skip": OpStyle("skip", "#E69F00", "o", (0, (5, 2))),
+    "max": OpStyle("max", "#0072B2", "^"),
+    "avg": OpStyle("avg", "#56B4E9", "v", (0, (4, 1.2, 1, 1.2))),
+    "sep3": OpStyle("sep3", "#D55E00", "s"),
+    "dil3": OpStyle("dil3", "#009E73", "D", (0, (5, 2))),
+    "dil5": OpStyle("dil5", "#882255", "P", (0, (4, 1.2, 1, 1.2))),
+    "sep5": OpStyle("sep5", "#CC79A7", "*"),
+}
+SHORT: dict[str, str] = {
+    "skip_connect": "skip",
+    "max_pool_3x3": "max",
+    "avg_pool_3x3": "avg",
+    "sep_conv_3x3": "sep3",
+    "sep_conv_5x5": "sep5",
+    "sep_conv_7x7": "sep7",
+    "dil_conv_3x3": "dil3",
+    "dil_conv_5x5": "dil5",
+    "conv_7x1_1x7": "c7x1",
+}
+# Curves that are not operations (methods, edges, groups) are told apart by all three of these, in this order.
+SERIES: tuple[tuple[str, Any, str], ...] = (
+    ("#0072B2", "-", "o"),
+    ("#D55E00", (0, (5, 2)), "s"),
+    ("#009E73", (0, (4, 1.2, 1, 1.2)), "^"),
+    ("#882255", (0, (1, 1.2)), "D"),
+    ("#E69F00", "-", "v"),
+    ("#56B4E9", (0, (5, 2)), "P"),
+)
+
+
+def op_style(op: str) -> OpStyle:
+    """The style of an operation, by its full or its short name; one that is not in the eight is drawn grey."""
+    name = SHORT.get(op, op)
+    return STYLES.get(name, OpStyle(name, GREY, "h"))
+
+
+def short(op: str) -> str:
+    """The short label of an operation: ``sep_conv_3x3`` is ``sep3``."""
+    return op_style(op).label
+
+
+@contextmanager
+def use_style() -> Iterator[None]:
+    """Draw in the project's style inside this context (also a decorator: ``@use_style()``); nothing leaks out of it."""
+    base = sns.axes_style("ticks") | sns.plotting_context("paper")
+    ours = {
+        "font.family": "DejaVu Sans",  # comes with matplotlib: the same letters on every machine
+        "mathtext.fontset": "dejavusans",
+        "font.size": 8,
+        "axes.labelsize": 8.5,
+        "axes.titlesize": 9,
+        "xtick.labelsize": 7.5,
+        "ytick.labelsize": 7.5,
+        "legend.fontsize": 7.5,
+        "legend.frameon": False,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.linewidth": 0.8,
+        "axes.grid": True,
+        "grid.color": "#E3E3E3",
+        "grid.linewidth": 0.5,
+        "axes.axisbelow": True,
+        "xtick.major.size": 3,
+        "ytick.major.size": 3,
+        "lines.linewidth": 1.6,
+        "lines.markersize": 4,
+        "figure.facecolor": "white",
+        "savefig.facecolor": "white",
+        "svg.hashsalt": "nas-core",
+    }
+    with mpl.rc_context(base | ours):
+        yield
+
+
+@use_style()
+def new_figure(
+    width: float, height: float, rows: int = 1, columns: int = 1, **options: Any
+) -> tuple[Figure, np.ndarray]:
+    """A figure (inches) in the project's style and its axes, shape (rows, columns); not known to pyplot.
+
+    ``options`` go to ``Figure.subplots``.
+    """
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False, **options)
+
+
+def new_axes(width: float = 4.2, height: float = 3.0) -> Axes:
+    """Fresh axes on a figure of their own (inches)."""
+    axes: Axes = new_figure(width, height)[1][0, 0]
+    return axes
+
+
+def mark(op: str, size: float = 5.0) -> dict[str, Any]:
+    """Marker settings of an operation, for ``Axes.plot`` and legends; stars and pluses are drawn larger."""
+    style = op_style(op)
+    size *= {"*": 1.6, "P": 1.25, "D": 0.85}.get(style.marker, 1.0)
+    edge = {"mew": 1.2} if style.marker == "x" else {"mec": "white", "mew": 0.3}
+    return {"marker": style.marker, "ms": size, "color": style.colour, **edge}
+
+
+def op_handles(ops: Sequence[str], *, solid: bool = False) -> list[Line2D]:
+    """Legend entries of operations: colour, marker and, unless ``solid``, line style."""
+    lines = ["-" if solid else op_style(op).line for op in ops]
+    return [Line2D([], [], ls=line, lw=1.6, label=short(op), **mark(op)) for op, line in zip(ops, lines, strict=True)]
+
+
+def caption_text(dataset: str, profile: str, seeds: Sequence[int], note: str = "") -> str:
+    """The line that every picture carries: data set, profile and number of seeds, then a note if there is one."""
+    count = f"{len(seeds)} seeds" if len(seeds) > 1 else "1 seed" if seeds else "no seeds"
+    parts = [f"data: {dataset}", f"profile: {profile}", count, note]
+    return " · ".join(p for p in parts if p)
+
+
+@use_style()
+def caption(figure: Figure, text: str) -> Text:
+    """Put a small caption line below a picture, wrapped to its width; a second call replaces the first one's text.
+
+    The line hangs below the figure's own area, so it never squeezes or meets what is drawn: :func:`whole` is the area
+    to save (``save`` and ``show`` do).
+    """
+    if old := get_caption(figure):
+        old.remove()
+    width, height = figure.get_size_inches()
+    wrapped = textwrap.fill(text, max(20, int((width - 0.2) * 72 / (CAPTION_PT * 0.56))))
+    look: dict[str, Any] = {"size": CAPTION_PT, "color": GREY, "va": "top", "gid": "caption"}
+    return figure.text(0.1 / width, -0.04 / height, wrapped, **look)
+
+
+def get_caption(figure: Figure) -> Text | None:
+    """The caption of a figure, if it has one."""
+    return next((t for t in figure.texts if t.get_gid() == "caption"), None)
+
+
+def whole(figure: Figure) -> Bbox:
+    """The area of a figure with its caption, in inches."""
+    width, height = figure.get_size_inches()
+    text = get_caption(figure)
+    below = 0.1 + CAPTION_PT * 1.35 / 72 * (text.get_text().count("\n") + 1) if text else 0.0
+    return Bbox([[0, -below], [width, height]])
+
+
+def spread_marks(length: int, index: int, count: int = 5) -> list[int]:
+    """Where a curve carries its markers: about ``count`` points, shifted from curve to curve."""
+    step = max(1, length // count)
+    return [int(i) for i in np.arange(index * step // 3 % step if step > 1 else 0, length, step)]
