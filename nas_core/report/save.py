@@ -1,0 +1,159 @@
+"""The one ``save``: an artefact becomes a picture, its numbers and its provenance, whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import json
+import math
+import os
+import platform
+import uuid
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+from nas_core import papers
+from nas_core.errors import UserError, choose
+from nas_core.report.style import caption, caption_text, use_style, whole
+from nas_core.report.tables import table_figure
+
+if TYPE_CHECKING:
+    from nas_core.claims.verdict import Verdict
+
+DPI = 150
+PACKAGES = ("nas-core", "torch", "numpy", "pandas", "matplotlib")
+
+
+def save(
+    artefact: str,
+    figure: Figure | None,
+    table: pd.DataFrame,
+    *,
+    title: str,
+    profile: str,
+    dataset: str,
+    seeds: Sequence[int],
+    runs: Sequence[str],
+    verdicts: Sequence[Verdict],
+    out: str | Path,
+    versions: Mapping[str, str] | None = None,
+    svg: bool = False,
+    note: str = "",
+) -> Path:
+    """Write ``<out>/<paper>/<artefact>`` as .png, .csv, .json and, with ``svg``, .svg; return the path of the .png.
+
+    ``figure=None`` draws the table, which otherwise has the numbers that were drawn. The caption line (data set,
+    profile, number of seeds, ``note``) goes below the picture. Files are written aside and renamed at the end, the
+    .json last; the same arguments give the same bytes. Raises :class:`UserError` for an unknown artefact and for a
+    folder that cannot be written.
+    """
+    known = papers.artefacts()
+    place = Path(out) / str(known["paper"][choose("artefact", artefact, known.index)]) / artefact
+    if table is None or not len(table.columns):
+        raise UserError(f"{artefact} has no numbers: give save the table that was drawn.")
+    figure = table_figure(table, title) if figure is None else figure
+    caption(figure, caption_text(dataset, profile, seeds, note))
+    content: dict[str, Any] = {"id": artefact, "title": title, "profile": profile, "dataset": dataset}
+    content |= {"seeds": [int(s) for s in seeds], "runs": list(runs)}
+    content |= {"versions": dict(versions or used_versions()), "claims": [_claim(v) for v in verdicts]}
+    files = {"png": picture(figure)} | ({"svg": picture(figure, "svg")} if svg else {}) | {"csv": csv_bytes(table)}
+    files["json"] = (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    _write(artefact, {place.with_suffix(f".{kind}"): data for kind, data in files.items()})
+    return place.with_suffix(".png")
+
+
+def picture(figure: Figure, kind: str = "png", dpi: int = DPI) -> bytes:
+    """A figure with its caption as PNG or SVG, without dates and versions, so that equal figures are equal bytes."""
+    canvas, stripped = {
+        "png": (FigureCanvasAgg, {"Software": None}),
+        "svg": (FigureCanvasSVG, {"Date": None, "Creator": None}),
+    }[kind]
+    for legend in figure.legends:  # a figure's own legend must not slide onto the caption
+        if legend.get_bbox_to_anchor() is figure.bbox:
+            legend.set_bbox_to_anchor((0, 0, 1, 1), transform=figure.transFigure)
+    buffer, before = io.BytesIO(), figure.canvas
+    try:
+        with use_style():
+            canvas(figure).print_figure(
+                buffer, format=kind, dpi=dpi, bbox_inches=whole(figure), metadata=stripped, facecolor="white"
+            )
+    finally:
+        figure.set_canvas(before)
+    return buffer.getvalue()
+
+
+def show(figure: Figure, dpi: int = 100) -> None:
+    """Show a figure in a notebook, with its caption; elsewhere do nothing."""
+    try:
+        from IPython import get_ipython
+        from IPython.display import display
+    except ImportError:
+        return
+    if get_ipython() is not None:
+        display({"image/png": picture(figure, dpi=dpi)}, raw=True)
+
+
+def csv_bytes(table: pd.DataFrame) -> bytes:
+    """A table as CSV: floats so that they read back bit-equal, the index only where it says something."""
+    plain = isinstance(table.index, pd.RangeIndex) and table.index.name is None
+    return table.to_csv(index=not plain, lineterminator="\n").encode()
+
+
+def used_versions() -> dict[str, str]:
+    """Versions of Python and of the packages that numbers and pictures depend on."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+def _claim(verdict: Verdict) -> dict[str, Any]:
+    """A verdict as JSON; a number that is not finite is null."""
+    return {
+        "id": verdict.id,
+        "verdict": verdict.verdict,
+        "value": _finite(verdict.value),
+        "threshold": verdict.threshold,
+        "seeds": [int(s) for s in verdict.seeds],
+        "interval": None if verdict.interval is None else [_finite(v) for v in verdict.interval],
+    }
+
+
+def _finite(value: float | None) -> float | None:
+    return float(value) if value is not None and math.isfinite(value) else None
+
+
+def _write(artefact: str, files: Mapping[Path, bytes]) -> None:
+    """Write all files beside their places, then rename all; a failure leaves what was there before."""
+    mark = uuid.uuid4().hex[:8]
+    aside = {path: path.with_name(f".{path.name}.{mark}") for path in files}
+    folder = next(iter(files)).parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for path, content in files.items():
+            if path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, f"{path.name} is a folder")
+            with open(aside[path], "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        for path, temporary in aside.items():
+            os.replace(temporary, path)
+        if (outdated := next(iter(files)).with_suffix(".svg")) not in files:
+            outdated.unlink(missing_ok=True)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UserError(f"cannot save {artefact} in {folder} ({reason}); free space or name another folder.") from error
+    finally:
+        for temporary in aside.values():
+            with contextlib.suppress(OSError):
+                temporary.unlink()
