@@ -1,0 +1,192 @@
+"""Save: the layout on disk, bytes that repeat, and never half an artefact."""
+
+import errno
+import io
+import json
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.image import imread
+
+from nas_core import papers
+from nas_core.cells.genotype import CellGenotype
+from nas_core.cells.topology import minimal_cell
+from nas_core.claims.verdict import Verdict
+from nas_core.errors import UserError
+from nas_core.report import new_figure, picture, save, stack, topology_snapshots
+from nas_core.report.save import DPI
+from nas_core.report.style import get_caption
+
+VERDICTS = [
+    Verdict("C-W3a", "holds", 0.95, ">= 0.9", (0, 1), (0.9, 1.0), note="fine"),
+    Verdict("C-W3b", "fails", math.nan, "> 0", (0, 1)),
+    Verdict("C-W3c", "not run"),
+]
+TABLE = pd.DataFrame({"epoch": [0, 1, 2], "p": [0.1, 1 / 3, 1e-17]})
+
+
+def figure() -> Figure:
+    made, axes = new_figure(3, 2)
+    axes[0, 0].plot(TABLE.epoch, TABLE.p, label="p")
+    made.legend(loc="outside lower center")
+    return made
+
+
+def do(out: Path, **changes) -> Path:
+    settings = {
+        "figure": figure(), "table": TABLE, "title": "A title", "profile": "smoke", "dataset": "Fashion-MNIST 14x14",
+        "seeds": [0, 1], "runs": ["W-SNAS8"], "verdicts": VERDICTS, "out": out, "svg": True,
+    } | changes  # fmt: skip
+    return save(settings.pop("artefact", "WI-F3"), settings.pop("figure"), settings.pop("table"), **settings)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_files_are_where_the_paper_is(tmp_path: Path) -> None:
+    assert do(tmp_path) == tmp_path / "wiring" / "WI-F3.png"
+    assert set(contents(tmp_path)) == {f"wiring/WI-F3.{kind}" for kind in ("png", "svg", "csv", "json")}
+    for artefact, paper in (("PO-2", "wiring"), ("SN-T1", "snas"), ("NT-1", "darts-proxylessnas")):
+        assert do(tmp_path, artefact=artefact, figure=None, svg=False).parent.name == paper
+
+
+def test_json_has_exactly_what_the_design_says(tmp_path: Path) -> None:
+    content = json.loads(do(tmp_path, versions={"numpy": "1"}).with_suffix(".json").read_text())
+    assert content == {
+        "id": "WI-F3",
+        "title": "A title",
+        "profile": "smoke",
+        "dataset": "Fashion-MNIST 14x14",
+        "seeds": [0, 1],
+        "runs": ["W-SNAS8"],
+        "versions": {"numpy": "1"},
+        "claims": [
+            {"id": "C-W3a", "verdict": "holds", "value": 0.95, "threshold": ">= 0.9", "seeds": [0, 1],
+             "interval": [0.9, 1.0]},
+            {"id": "C-W3b", "verdict": "fails", "value": None, "threshold": "> 0", "seeds": [0, 1], "interval": None},
+            {"id": "C-W3c", "verdict": "not run", "value": None, "threshold": "", "seeds": [], "interval": None},
+        ],
+    }  # fmt: skip
+
+
+def test_versions_are_those_in_use(tmp_path: Path) -> None:
+    content = json.loads(do(tmp_path).with_suffix(".json").read_text())
+    assert content["versions"]["numpy"] == np.__version__
+    assert {"python", "torch", "pandas", "matplotlib"} <= set(content["versions"])
+
+
+def test_csv_reads_back_bit_equal_and_keeps_a_named_index(tmp_path: Path) -> None:
+    path = do(tmp_path).with_suffix(".csv")
+    assert path.read_text().startswith("epoch,p\n0,0.1\n")
+    assert [float(line.split(",")[1]) for line in path.read_text().splitlines()[1:]] == TABLE.p.tolist()
+    path = do(tmp_path, table=TABLE.set_index(pd.Index(list("abc"), name="edge"))).with_suffix(".csv")
+    assert path.read_text().startswith("edge,epoch,p\na,0,0.1\n")
+
+
+def test_two_saves_are_byte_identical(tmp_path: Path) -> None:
+    do(tmp_path / "a")
+    do(tmp_path / "b")
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+    same = figure()
+    do(tmp_path / "c", figure=same)
+    do(tmp_path / "c", figure=same)
+    assert contents(tmp_path / "a") == contents(tmp_path / "c")
+
+
+def test_pictures_carry_neither_versions_nor_dates(tmp_path: Path) -> None:
+    for data in contents(do(tmp_path).parent).values():
+        assert b"Software" not in data
+        assert b"<dc:date>" not in data
+    png = (tmp_path / "wiring/WI-F3.png").read_bytes()
+    width = int.from_bytes(png[16:20], "big")
+    assert DPI <= 150
+    assert width == 3 * DPI
+
+
+def test_every_picture_has_a_caption(tmp_path: Path) -> None:
+    drawn = figure()
+    do(tmp_path, figure=drawn, note="reduced: 5 candidates")
+    text = get_caption(drawn)
+    assert text is not None
+    assert " ".join(text.get_text().split()) == (
+        "data: Fashion-MNIST 14x14 · profile: smoke · 2 seeds · reduced: 5 candidates"
+    )
+
+
+def test_a_legend_below_does_not_slide_onto_the_caption() -> None:
+    cell = CellGenotype(2, 2, ((0, 2, "skip_connect"),), (2, 3))
+    drawn = topology_snapshots([cell], [0], minimal_cell())
+    picture(drawn)
+    drawn.draw_without_rendering()
+    assert drawn.legends[0].get_window_extent().y0 >= 0
+    assert drawn.legends[0].get_bbox_to_anchor() is not drawn.bbox
+
+
+def test_stacked_figures_lie_below_each_other_unchanged() -> None:
+    above, below = figure(), new_figure(2, 1)[0]
+    whole = stack(above, below)
+    (shown,) = whole.axes[0].images
+    pixels = np.asarray(shown.get_array())
+    assert pixels.shape == (3 * DPI, 3 * DPI, 3)
+    assert (whole.get_size_inches() == (3, 3)).all()
+    np.testing.assert_array_equal(pixels[: 2 * DPI], imread(io.BytesIO(picture(above)))[..., :3])
+
+
+def test_without_svg_an_older_svg_goes(tmp_path: Path) -> None:
+    do(tmp_path)
+    do(tmp_path, svg=False)
+    assert not (tmp_path / "wiring/WI-F3.svg").exists()
+
+
+@pytest.mark.parametrize("artefact", ["WI-F33", "../WI-F3"])
+def test_unknown_artefacts_are_named(tmp_path: Path, artefact: str) -> None:
+    with pytest.raises(UserError, match=f"unknown artefact '{artefact}'; did you mean 'WI-F3"):
+        do(tmp_path, artefact=artefact)
+    assert not contents(tmp_path)
+
+
+def test_an_artefact_needs_numbers(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="WI-F3 has no numbers"):
+        do(tmp_path, table=pd.DataFrame())
+
+
+@pytest.mark.parametrize("call", [1, 2, 3, 4])
+def test_a_full_disk_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: int) -> None:
+    do(tmp_path)
+    before, calls = contents(tmp_path), []
+
+    def full(handle: int) -> None:
+        calls.append(handle)
+        if len(calls) == call:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(
+        UserError, match=r"cannot save WI-F3 in .*wiring \(no space left on device\); free space"
+    ) as caught:
+        do(tmp_path, title="Another", table=TABLE * 2)
+    assert str(caught.value).count("\n") == 0
+    assert contents(tmp_path) == before
+
+
+def test_a_folder_that_is_none_and_a_file_that_is_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"cannot save WI-F3 in .*\(not a directory\)"):
+        do(tmp_path / "file")
+    (tmp_path / "wiring/WI-F3.json").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"\(wi-f3.json is a folder\)"):
+        do(tmp_path)
+    assert not contents(tmp_path / "wiring")
+
+
+def test_property_every_artefact_can_be_saved(tmp_path: Path) -> None:
+    known = papers.artefacts()
+    for artefact in known.index[::25]:
+        path = do(tmp_path, artefact=artefact, figure=None, svg=False)
+        assert path.parent.name == known.paper[artefact]
