@@ -9,6 +9,10 @@ from collections.abc import Iterable
 class UserError(ValueError):
     """A bad input; the command line prints its one sentence without a traceback and exits with code 2."""
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows instead of a traceback."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 def choose(kind: str, name: str, allowed: Iterable[str]) -> str:
     """Return ``name`` if allowed; otherwise raise :class:`UserError` naming it, the nearest and the allowed ones."""
