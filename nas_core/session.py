@@ -1,0 +1,187 @@
+"""What a notebook's third cell opens: checked parameters, the records it may ask for, and one way to save."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
+from tqdm.auto import tqdm
+from matplotlib.figure import Figure
+from tqdm import tqdm
+
+from nas_core import data, papers, report
+from nas_core.catalogue import PROFILES, RUN_IDS, TUNING_SEEDS, configs, reporting_seeds
+from nas_core.claims import CHECKS, Verdict, evaluate
+from nas_core.config import RunConfig
+from nas_core.errors import UserError, choose
+from nas_core.runs import Record, location, obtain
+from nas_core.runs.store import repository
+
+
+class Verdicts(tuple[Verdict, ...]):
+    """Verdicts that a notebook shows as a table."""
+
+    def table(self) -> pd.DataFrame:
+        """One row a claim, indexed by its id: sentence, grade, verdict, value, threshold, number of seeds."""
+        return report.verdict_table(self)
+
+    def _repr_html_(self) -> str:
+        return self.table().to_html(float_format="{:.3g}".format, na_rep="")
+
+    def __repr__(self) -> str:
+        return report.verdict_text(self)
+
+
+class Session:
+    """Everything that one notebook needs from the project, for one profile and its seeds.
+
+    ``profile``: "" means ``$NAS_PROFILE``, or laptop; ``seeds``: none means those that the profile reports.
+    A bad parameter is a :class:`UserError` before anything is computed.
+    """
+
+    def __init__(self, notebook: str, *, profile: str = "", seeds: Sequence[int] = ()) -> None:
+        self.notebook = notebook
+        self.profile = choose("profile", profile or os.environ.get("NAS_PROFILE") or "laptop", PROFILES)
+        self.seeds = check_seeds(seeds) or reporting_seeds(self.profile)
+        self.out = Path(os.environ.get("NAS_OUT") or location() / "out" / self.profile)
+        self._watched = "NAS_DRIVER" not in os.environ  # otherwise nobody looks while it runs
+        self._kept: dict[str, list[Record]] = {}
+        self._data = data_titles(self._configs())
+
+    def __str__(self) -> str:
+        device = ", ".join(dict.fromkeys(config.device for config in self._configs()))
+        seeds = f"seed{'s' if len(self.seeds) > 1 else ''} {', '.join(map(str, self.seeds))}"
+        where = os.environ.get("NAS_DRIVER") or shown(self.out)
+        line = " · ".join([", ".join(self._data), f"profile {self.profile}", seeds, device])
+        return f"{self.notebook}: {line}\noutput: {where}"
+
+    def records(self, run: str) -> list[Record]:
+        """The records of a catalogue run, one per seed; what is missing is computed, the rest is read."""
+        choose("run", run, RUN_IDS)
+        if run not in self._kept:
+            _check_declared(run)
+            wanted = configs(run, self.profile, self.seeds)
+            self._kept[run] = obtain(wanted, progress=self._watched, echo=print if self._watched else _silent)
+        return list(self._kept[run])
+
+    def progress(self, total: int, label: str) -> Iterator[int]:
+        """``range(total)`` with a progress bar where a person is watching; for live miniatures."""
+        yield from tqdm(range(total), desc=label, disable=not self._watched, leave=False)
+
+    def progress(self, steps: int, label: str) -> Iterable[int]:
+        """The numbers 0 to ``steps`` - 1, with a progress bar when a person is watching."""
+        return tqdm(range(steps), desc=label, leave=False, disable=not self._watched)
+
+    def verdicts(self, artefact: str, ids: Iterable[str] | None = None) -> Verdicts:
+        """The verdicts on the claims ``ids`` of an artefact (all that claims.csv ties to it, if None)."""
+        table = papers.claims()
+        tied = [str(claim) for claim in table.index[table["artefact"] == choose_artefact(artefact)]]
+        chosen = [choose(f"claim of {artefact}", claim, tied) for claim in ids] if ids is not None else tied
+        needed = {run for claim in chosen if claim in CHECKS for run in CHECKS[claim].runs}
+        records = {run: self.records(run) for run in RUN_IDS if run in needed}
+        return Verdicts(evaluate(claim, records) for claim in chosen)
+
+    def save(
+        self,
+        artefact: str,
+        figure: Figure | None,
+        table: pd.DataFrame,
+        *,
+        title: str,
+        runs: Sequence[str] = (),
+        claims: Iterable[str] | None = None,
+        svg: bool = False,
+    ) -> Verdicts:
+        """Save an artefact of this notebook with its verdicts; ``runs`` must be those that artefacts.csv gives it.
+
+        ``figure`` None draws the table, which has the numbers of the figure otherwise; ``claims`` None takes all.
+        """
+        row = papers.artefacts().loc[choose_artefact(artefact)]
+        if row["notebook"] != self.notebook:
+            owner = f"belongs to {row['notebook']}" if row["notebook"] else "has no notebook yet"
+            raise UserError(f"{artefact} {owner} in artefacts.csv, so {self.notebook} may not save it.")
+        if set(runs) != set(row["runs"].split()):
+            raise UserError(f"{artefact} needs the runs {row['runs'] or 'none'} by artefacts.csv, not {list(runs)}.")
+        verdicts = self.verdicts(artefact, claims)
+        used = [record.config for run in runs for record in self.records(run)]
+        sets = data_titles(used)
+        report.save(
+            artefact,
+            figure,
+            table,
+            title=title,
+            profile=self.profile,
+            dataset="; ".join(f"{name}, {' or '.join(sizes)} images" for name, sizes in sets.items()) or "none",
+            seeds=self.seeds if used else (),
+            runs=[config.key() for config in used],
+            verdicts=verdicts,
+            out=self.out,
+            svg=svg,
+        )
+        return verdicts
+
+    def _configs(self) -> list[RunConfig]:
+        """One config of every run of this notebook; of every run in the catalogue where it lists none."""
+        table = papers.artefacts()
+        listed = " ".join(table.loc[table["notebook"] == self.notebook, "runs"]).split()
+        runs = [run for run in RUN_IDS if run in listed] or RUN_IDS
+        return [configs(run, self.profile, self.seeds[:1])[0] for run in runs]
+
+
+def check_seeds(seeds: object) -> tuple[int, ...]:
+    """``seeds`` as given to a notebook, checked: different non-negative integers, none of them for tuning."""
+    allowed = f"a list of different whole numbers from 0, as in [0, 1], without {TUNING_SEEDS[0]}..{TUNING_SEEDS[-1]}"
+    if isinstance(seeds, str):
+        raise UserError(f"seeds must be {allowed}, not the text {seeds!r}; papermill reads lists with -y 'seeds: [0]'.")
+    if not isinstance(seeds, list | tuple):
+        raise UserError(f"seeds must be {allowed}, not {seeds!r}.")
+    for seed in seeds:
+        if type(seed) is not int or seed < 0:
+            raise UserError(f"seeds must be {allowed}; {seed!r} is none.")
+        if seed in TUNING_SEEDS:
+            raise UserError(f"seed {seed} chose the settings and may not be reported; seeds must be {allowed}.")
+        if seeds.count(seed) > 1:
+            raise UserError(f"seeds must be {allowed}; {seed} is there twice.")
+    return tuple(seeds)
+
+
+def choose_artefact(artefact: str) -> str:
+    """``artefact`` if there is one of that id, otherwise a :class:`UserError` that names the nearest."""
+    return choose("artefact", artefact, papers.artefacts().index)
+
+
+def shown(path: Path) -> str:
+    """A path as a notebook may show it: relative to the checkout, else its last part; never an absolute one."""
+    root = repository()
+    if root is not None and path.resolve().is_relative_to(root):
+        return f"{path.resolve().relative_to(root).as_posix()}/"
+    return f"{path.name}/"
+
+
+def data_titles(settings: Iterable[RunConfig]) -> dict[str, list[str]]:
+    """The data sets of runs by name, with their numbers of images; a missing or damaged one is a UserError."""
+    found: dict[str, list[str]] = {}
+    for source in dict.fromkeys(config.data for config in settings):
+        name, _, sizes = data.load(source.name, train=source.train, search=source.search).title.partition(", ")
+        found.setdefault(name, []).append(sizes.removesuffix(" images"))
+    return {name: list(dict.fromkeys(sizes)) for name, sizes in found.items()}
+
+
+def _check_declared(run: str) -> None:
+    """Under the driver, only the runs that artefacts.csv lists may be asked for: they have been computed before."""
+    if not (path := os.environ.get("NAS_DECLARED")):
+        return
+    try:
+        declared = json.loads(Path(path).read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"NAS_DECLARED must name a JSON list of run ids, and {path} is none ({error}).") from error
+    if run not in declared:
+        allowed = f"allowed: {', '.join(declared)}" if declared else "none is"
+        raise UserError(f"run {run!r} is not listed for this notebook in nas_core/papers/artefacts.csv; {allowed}.")
+
+
+def _silent(line: str) -> None:
+    """The driver has already said where every record comes from."""

@@ -1,0 +1,211 @@
+"""A notebook's session: parameters checked before computing, runs asked for by id, artefacts saved by their owner."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import fake_project
+import pandas as pd
+import pytest
+
+from nas_core import papers, report, session
+from nas_core.catalogue import RUN_IDS, TUNING_SEEDS
+from nas_core.claims import Verdict
+from nas_core.claims.check import Check
+from nas_core.config import RunConfig
+from nas_core.errors import UserError
+from nas_core.runs import Record
+from nas_core.session import Session
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No variables of the caller's, and a store of the test's own."""
+    for name in ("NAS_PROFILE", "NAS_OUT", "NAS_DECLARED", "NAS_DRIVER"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NAS_RUNS", str(tmp_path / "store"))
+
+
+@pytest.fixture
+def obtained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[list[str], bool]]:
+    """What was asked of the store: the runs and whether with a progress bar; nothing is trained."""
+    calls: list[tuple[list[str], bool]] = []
+
+    def obtain(configs: Sequence[RunConfig], *, progress: bool, echo: Any) -> list[Record]:
+        calls.append(([config.run for config in configs], progress))
+        echo("said by the store")
+        return [Record(config, tmp_path, {}) for config in configs]
+
+    monkeypatch.setattr(session, "obtain", obtain)
+    return calls
+
+
+def test_profile_is_the_parameter_then_the_variable_then_laptop(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Session("05_wiring_evolution").profile == "laptop"
+    monkeypatch.setenv("NAS_PROFILE", "smoke")
+    assert Session("05_wiring_evolution").profile == "smoke"
+    assert Session("05_wiring_evolution", profile="laptop").profile == "laptop"
+
+
+def test_seeds_are_the_parameter_or_those_the_profile_reports() -> None:
+    assert Session("x", profile="laptop").seeds == (0, 1, 2, 3, 4)
+    assert Session("x", profile="laptop", seeds=[7, 3]).seeds == (7, 3)
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ({"profile": "labtop"}, "unknown profile 'labtop'; did you mean 'laptop'?"),
+        ({"profile": 3}, "unknown profile 3"),
+        ({"seeds": "[0, 1]"}, "not the text '[0, 1]'; papermill reads lists with -y"),
+        ({"seeds": 3}, "not 3."),
+        ({"seeds": [0, -1]}, "-1 is none"),
+        ({"seeds": [True]}, "True is none"),
+        ({"seeds": [1.0]}, "1.0 is none"),
+        ({"seeds": [4, 4]}, "4 is there twice"),
+        ({"seeds": [0, TUNING_SEEDS[0]]}, f"seed {TUNING_SEEDS[0]} chose the settings"),
+    ],
+)
+def test_a_bad_parameter_is_named_before_anything_is_computed(bad: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=re.escape(message)):
+        Session("05_wiring_evolution", **bad)
+
+
+def test_printing_says_what_where_and_with_which_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = str(Session("05_wiring_evolution", profile="smoke"))
+    assert all(word in text for word in ("Fashion-MNIST 7x7", "smoke", "seeds 0, 1", "cpu", "output: smoke/"))
+    assert str(tmp_path) not in text
+    assert "/work" not in text.replace("output: smoke/", "")
+    monkeypatch.setenv("NAS_DRIVER", "figures/")
+    assert "output: figures/" in str(Session("05_wiring_evolution"))
+
+
+def test_paths_are_shown_relative_to_the_checkout() -> None:
+    root = Path(__file__).resolve().parents[1]
+    assert session.shown(root / ".runs" / "out" / "smoke") == ".runs/out/smoke/"
+    assert session.shown(Path("/elsewhere/mine")) == "mine/"
+
+
+def test_records_come_once_one_per_seed(obtained: list, capsys: pytest.CaptureFixture[str]) -> None:
+    s = Session("05_wiring_evolution", profile="smoke", seeds=[5, 6])
+    first, again = s.records("W-DSNAS8"), s.records("W-DSNAS8")
+    assert [record.config.seed for record in first] == [5, 6]
+    assert first == again
+    assert obtained == [(["W-DSNAS8", "W-DSNAS8"], True)]
+    assert "said by the store" in capsys.readouterr().out
+
+
+def test_under_the_driver_nobody_watches(
+    obtained: list, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert list(Session("05_wiring_evolution", profile="smoke").progress(2, "live")) == [0, 1]
+    assert "live" in capsys.readouterr().err
+    monkeypatch.setenv("NAS_DRIVER", "figures/")
+    s = Session("05_wiring_evolution", profile="smoke")
+    s.records("W-DSNAS8")
+    assert obtained[0][1] is False
+    assert list(s.progress(2, "live")) == [0, 1]
+    printed = capsys.readouterr()
+    assert printed.out == printed.err == ""
+
+
+def test_an_unknown_run_is_named() -> None:
+    with pytest.raises(UserError, match="unknown run 'W-DSNAS9'; did you mean 'W-DSNAS8'"):
+        Session("05_wiring_evolution").records("W-DSNAS9")
+
+
+def test_under_the_driver_only_declared_runs(
+    obtained: list, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declared = tmp_path / "declared.json"
+    declared.write_text('["W-DSNAS8"]')
+    monkeypatch.setenv("NAS_DECLARED", str(declared))
+    s = Session("05_wiring_evolution", profile="smoke")
+    s.records("W-DSNAS8")
+    with pytest.raises(UserError, match=r"'W-SNAS8' is not listed .*artefacts\.csv; allowed: W-DSNAS8"):
+        s.records("W-SNAS8")
+    assert len(obtained) == 1
+    declared.write_text("no JSON")
+    with pytest.raises(UserError, match="NAS_DECLARED must name a JSON list"):
+        s.records("W-DARTS8")
+
+
+@pytest.fixture
+def saved(monkeypatch: pytest.MonkeyPatch, obtained: list) -> list[dict[str, Any]]:
+    """What reached ``report.save`` from a fake project, in which the claim of WI-A has a check on W-DSNAS8."""
+    calls: list[dict[str, Any]] = []
+    monkeypatch.setattr(papers, "artefacts", fake_project.artefacts)
+    monkeypatch.setattr(papers, "claims", fake_project.claims)
+    monkeypatch.setattr(session, "CHECKS", {"C-Ax": Check("C-Ax", float, ("W-DSNAS8",), ">", 0.0)})
+    monkeypatch.setattr(
+        session, "evaluate", lambda claim, records: Verdict(claim, "holds", float(len(records["W-DSNAS8"])))
+    )
+    monkeypatch.setattr(report, "save", lambda artefact, *_, **rest: calls.append({"artefact": artefact, **rest}))
+    return calls
+
+
+def test_save_passes_records_and_verdicts_on(saved: list[dict[str, Any]], tmp_path: Path) -> None:
+    s = Session("01_good", profile="smoke")
+    verdicts = s.save("WI-A", None, pd.DataFrame(), title="T", runs=["W-DSNAS8"])
+    assert [(v.id, v.verdict, v.value) for v in verdicts] == [("C-Ax", "holds", 2.0)]
+    assert verdicts == s.verdicts("WI-A")
+    (call,) = saved
+    assert (call["artefact"], call["title"]) == ("WI-A", "T")
+    assert call["seeds"] == (0, 1)
+    assert call["runs"] == [record.config.key() for record in s.records("W-DSNAS8")]
+    assert (call["profile"], call["dataset"]) == ("smoke", "Fashion-MNIST 7x7, 64 images")
+    assert call["out"] == tmp_path / "store" / "out" / "smoke"
+
+
+def test_save_writes_where_it_is_told(
+    saved: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NAS_OUT", str(tmp_path / "there"))
+    Session("01_good", profile="smoke").save("WI-A", None, pd.DataFrame(), title="T", runs=["W-DSNAS8"])
+    assert saved[0]["out"] == tmp_path / "there"
+
+
+@pytest.mark.parametrize(
+    ("artefact", "settings", "message"),
+    [
+        ("WI-X", {}, "unknown artefact 'WI-X'"),
+        ("WI-B", {}, "WI-B belongs to 02_other in artefacts.csv, so 01_good may not save it"),
+        ("WI-C", {}, "WI-C has no notebook yet in artefacts.csv"),
+        ("WI-A", {"runs": ["W-SNAS8"]}, "WI-A needs the runs W-DSNAS8 by artefacts.csv, not ['W-SNAS8']"),
+        ("WI-A", {"runs": ["W-DSNAS8"], "claims": ["C-Bx"]}, "unknown claim of WI-A 'C-Bx'"),
+    ],
+)
+def test_save_refuses_what_the_matrix_does_not_give(
+    saved: list[dict[str, Any]], artefact: str, settings: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UserError, match=re.escape(message)):
+        Session("01_good", profile="smoke").save(artefact, None, pd.DataFrame(), title="T", **settings)
+    assert saved == []
+
+
+def test_verdicts_show_as_a_table(saved: list[dict[str, Any]]) -> None:
+    verdicts = Session("01_good", profile="smoke").verdicts("WI-A")
+    for text in (repr(verdicts), verdicts._repr_html_()):
+        assert "C-Ax" in text
+        assert "holds" in text
+
+
+def test_the_matrix_lists_only_runs_of_the_catalogue() -> None:
+    table = papers.artefacts()
+    assert {run for runs in table["runs"] for run in runs.split()} <= set(RUN_IDS)
+    assert (table.loc[table["notebook"] == "", "runs"] == "").all()
+
+
+def test_a_user_error_shows_as_one_sentence_in_a_notebook() -> None:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    shown: list[str] = []
+    shell = InteractiveShell()
+    shell._showtraceback = lambda kind, value, lines: shown.extend(lines)  # type: ignore[method-assign]
+    shell.run_cell("from nas_core.session import Session; Session('x', profile='labtop')")
+    assert shown == ["UserError: unknown profile 'labtop'; did you mean 'laptop'? Allowed: smoke, laptop, paper."]
+
+
