@@ -1,0 +1,115 @@
+"""The command line: ``python -m nas_core figures | notebooks | claims | runs``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from nas_core.errors import UserError
+
+BAD_INPUT, INTERRUPTED = 2, 130
+
+
+class Parser(argparse.ArgumentParser):
+    """Options are written out in full; a mistake is one sentence."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**{"allow_abbrev": False, **settings})
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what argparse found wrong, for :func:`main` to print."""
+        raise UserError(f"{message} (`{self.prog} --help` shows what is allowed)")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code: 0 all went well, 1 something failed, 2 bad input, 130 interrupted."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        args = parser(runs=arguments[:1] == ["runs"]).parse_args(arguments)
+        return args.call(args)
+    except UserError as error:
+        print(f"nas_core: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except OSError as error:  # a full disk, a missing permission
+        print(f"nas_core: {error.strerror or error}: {error.filename or 'no file named'}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("nas_core: interrupted; what was done is kept, and the same command goes on from there", file=sys.stderr)
+        return INTERRUPTED
+
+
+def parser(*, runs: bool) -> Parser:
+    """All commands; the arguments of ``runs`` only if wanted, since they take torch to import."""
+    top = Parser(prog="python -m nas_core", description="Figures and tables of five papers, from real runs.")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    figures = commands.add_parser("figures", help="make tables and figures from runs, computing what is missing")
+    figures.add_argument("--profile", default="laptop", help="smoke, laptop (the default) or paper")
+    figures.add_argument("--only", type=_ids, default=[], metavar="ID,...", help="only these artefacts, as in WI-F12")
+    figures.add_argument("--jobs", type=_jobs, metavar="N", help="runs, and notebooks, at once; default: the cores")
+    figures.add_argument("--out", type=Path, metavar="DIR", help="default: figures at laptop, else .runs/out/PROFILE")
+    figures.set_defaults(call=_figures)
+
+    refresh = commands.add_parser("notebooks", help="refresh the committed notebooks from the ones executed at laptop")
+    refresh.set_defaults(call=_notebooks)
+
+    claims = commands.add_parser("claims", help="every claim of the papers with its verdict in figures/")
+    claims.add_argument("--grade", help="X (exact), S (statistical) or R (reference)")
+    claims.add_argument("--paper", help="snas, wiring, mixpath or darts-proxylessnas")
+    claims.set_defaults(call=_claims)
+
+    if runs:
+        from nas_core.runs.cli import add_arguments
+
+        add_arguments(commands)
+    else:
+        commands.add_parser("runs", help="look after the record store")
+    return top
+
+
+def _ids(text: str) -> list[str]:
+    ids = [part.strip() for part in text.split(",")]
+    if not all(ids):
+        raise argparse.ArgumentTypeError(f"give artefact ids with commas between them, as in WI-F1,WI-F3, not {text!r}")
+    return ids
+
+
+def _jobs(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"give a whole number from 1, not {text!r}")
+    return int(text)
+
+
+def _figures(args: argparse.Namespace) -> int:
+    from nas_core.driver.figures import figures
+
+    return figures(args.profile, only=args.only, jobs=args.jobs, out=args.out)
+
+
+def _notebooks(args: argparse.Namespace) -> int:
+    from nas_core.driver.refresh import refresh
+
+    for path in refresh():
+        print(f"refreshed notebooks/{path.name}")
+    return 0
+
+
+def _claims(args: argparse.Namespace) -> int:
+    from nas_core import papers
+    from nas_core.driver.ledger import counts, ledger, lines
+    from nas_core.errors import choose
+
+    table = ledger(Path(__file__).parents[1] / "figures")
+    if args.grade is not None:
+        table = table[table["grade"] == choose("grade", args.grade, papers.GRADES)]
+    if args.paper is not None:
+        table = table[table["paper"] == choose("paper", args.paper, papers.PAPERS)]
+    print("\n".join([*lines(table), "", counts(table)]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,142 @@
+"""What a call of ``figures`` will do, checked in full before anything is computed."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+from nas_core import data, papers
+from nas_core.catalogue import PROFILES, configs
+from nas_core.config import RunConfig
+from nas_core.errors import UserError, choose
+from nas_core.runs import location
+from nas_core.runs.pool import default_jobs
+from nas_core.runs.store import repository
+from nas_core.session import shown
+
+PARAMETERS = ("profile", "seeds")  # every notebook's parameters cell has these
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A checked call: nothing in it can still turn out to be misspelt."""
+
+    profile: str
+    artefacts: dict[str, str]  # those asked for, each with the name of its notebook
+    notebooks: dict[str, Path]  # those to execute, by name
+    runs: dict[str, list[str]]  # the catalogue runs that each of them may ask for
+    configs: list[RunConfig]  # of all these runs, one per seed
+    out: Path
+    jobs: int
+
+    @property
+    def place(self) -> str:
+        """How a notebook names ``out``."""
+        return shown(self.out)
+
+    @property
+    def work(self) -> Path:
+        """Where executed notebooks and everything unfinished lie."""
+        return location() / "out" / self.profile
+
+
+def make(
+    profile: str,
+    *,
+    only: Sequence[str] = (),
+    jobs: int | None = None,
+    out: Path | None = None,
+    folder: Path | None = None,
+) -> Plan:
+    """Check a call and lay it out; ``only`` none: every artefact that has a notebook, and every notebook.
+
+    A notebook is executed from top to bottom, so the runs of all its artefacts are needed, whichever were asked for.
+    """
+    choose("profile", profile, PROFILES)
+    if jobs is not None and jobs < 1:
+        raise UserError(f"--jobs must be a whole number from 1, not {jobs}.")
+    chosen = _chosen(only)
+    folder = folder or notebooks_folder()
+    names = sorted(set(chosen.values()) | (set() if only else {path.stem for path in folder.glob("*.ipynb")}))
+    runs = {name: runs_of(name) for name in names}
+    wanted = [config for run in dict.fromkeys(chain(*runs.values())) for config in configs(run, profile)]
+    for source in dict.fromkeys(config.data for config in wanted):
+        data.load(source.name, train=source.train, search=source.search, valid=source.valid, test=source.test)
+    return Plan(
+        profile=profile,
+        artefacts=chosen,
+        notebooks={name: check_notebook(folder / f"{name}.ipynb") for name in names},
+        runs=runs,
+        configs=wanted,
+        out=check_writable(out or default_out(profile)),
+        jobs=jobs or default_jobs(),
+    )
+
+
+def default_out(profile: str) -> Path:
+    """``figures/`` of the checkout at laptop, where the committed ones are; otherwise a folder that git ignores."""
+    root = repository()
+    return root / "figures" if profile == "laptop" and root is not None else location() / "out" / profile
+
+
+def notebooks_folder() -> Path:
+    """The notebooks of the checkout."""
+    root = repository()
+    if root is None:
+        raise UserError("this needs a checkout of the project: its notebooks are not part of the installed package.")
+    return root / "notebooks"
+
+
+def check_notebook(path: Path) -> Path:
+    """``path`` if it is a notebook that can be given a profile and seeds."""
+    import papermill
+
+    if not path.is_file():
+        raise UserError(f"artefacts.csv names the notebook {path.stem}, but {path} is not there.")
+    try:
+        kernel = json.loads(path.read_text("utf8"))["metadata"]["kernelspec"]["name"]
+        found = papermill.inspect_notebook(str(path).replace("{", "{{").replace("}", "}}"))
+    except Exception as error:  # no JSON, another shape, a parameters cell that papermill cannot read
+        raise UserError(f"{path} cannot be read as a notebook ({type(error).__name__}: {error}).") from error
+    if kernel != "python3":
+        raise UserError(f"{path} asks for the kernel {kernel!r}; only 'python3' is there on every machine.")
+    if missing := [name for name in PARAMETERS if name not in found]:
+        all_of = ", ".join(PARAMETERS)
+        raise UserError(f"{path} has no parameter {missing[0]!r}; its parameters cell must set {all_of}.")
+    return path
+
+
+def check_writable(folder: Path) -> Path:
+    """``folder``, made if needed, as an absolute path; a :class:`UserError` if one cannot write there."""
+    folder = Path(os.path.abspath(folder.expanduser()))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(b"\0" * 65536)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UserError(f"cannot write to {folder} ({reason}); free space there, or choose another --out.") from error
+    return folder
+
+
+def runs_of(notebook: str) -> list[str]:
+    """The runs that artefacts.csv gives to the artefacts of a notebook."""
+    table = papers.artefacts()
+    columns: list[str] = table.loc[table["notebook"] == notebook, "runs"].tolist()
+    return list(dict.fromkeys(run for column in columns for run in column.split()))
+
+
+def _chosen(only: Sequence[str]) -> dict[str, str]:
+    """The artefacts asked for, or all that can be made, each with its notebook."""
+    notebook = {str(key): str(name) for key, name in papers.artefacts()["notebook"].items()}
+    made = {key: name for key, name in notebook.items() if name}
+    for key in only:
+        choose("artefact", key, notebook)
+        if key not in made:
+            raise UserError(f"{key} exists in the matrix but no notebook makes it yet. Allowed: {', '.join(made)}.")
+    return {key: name for key, name in made.items() if not only or key in only}

@@ -1,0 +1,94 @@
+"""Refreshes the committed notebooks from executed ones: the outputs come in, what changes from run to run stays out."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from nas_core.driver.plan import notebooks_folder
+from nas_core.errors import UserError
+from nas_core.runs import location
+from nas_core.runs.files import write_atomic
+from nas_core.runs.store import repository
+
+ADDED = ("injected-parameters", "papermill-error-cell-tag")  # tags of cells that papermill puts in
+KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+WIDGET = "application/vnd.jupyter.widget-view+json"
+PROGRESS = re.compile(r"^.*(\d%\|.*|\d(it|s)/(s|it)\]).*$\n?", re.MULTILINE)
+
+
+def refresh(profile: str = "laptop", folder: Path | None = None, executed: Path | None = None) -> list[Path]:
+    """Replace each notebook by its executed copy, cleaned; all are checked before the first one is replaced."""
+    folder = folder or notebooks_folder()
+    executed = executed or location() / "out" / profile / "notebooks"
+    fresh = {path: _cleaned(path, executed / path.name, profile) for path in sorted(folder.glob("*.ipynb"))}
+    for path, notebook in fresh.items():
+        write_atomic(path, (nbformat.writes(notebook).rstrip("\n") + "\n").encode())
+    return list(fresh)
+
+
+def _cleaned(path: Path, executed: Path, profile: str) -> Any:
+    again = f"run `python -m nas_core figures --profile {profile}` first"
+    if not executed.is_file():
+        raise UserError(f"{path.name} has not been executed at {profile}: {again}.")
+    old, new = (nbformat.read(each, as_version=4) for each in (path, executed))
+    new.cells = [cell for cell in new.cells if not set(ADDED) & set(cell.metadata.get("tags", ()))]
+    if [(c.cell_type, c.source) for c in old.cells] != [(c.cell_type, c.source) for c in new.cells]:
+        raise UserError(f"{path.name} has changed since it was executed: {again}.")
+    notebook = clean(new, ids=[cell.get("id") for cell in old.cells])
+    for index, cell in enumerate(notebook.cells):
+        for output in cell.get("outputs", ()):
+            if output.get("name") == "stderr" or output.output_type == "error":
+                said = output.get("text", output.get("ename", "")).strip()
+                raise UserError(f"{path.name}, cell {index}: error or stderr: {said!r}; mend it, {again}.")
+    return notebook
+
+
+def clean(notebook: Any, ids: list[str | None]) -> Any:
+    """``notebook`` with outputs, but without papermill's traces, times, versions, progress bars and machine paths."""
+    notebook.nbformat_minor = 5
+    notebook.metadata = nbformat.from_dict({"kernelspec": KERNEL, "language_info": {"name": "python"}})
+    count = 0
+    for index, (cell, identity) in enumerate(zip(notebook.cells, ids, strict=True)):
+        cell.id = identity or f"cell-{index:02d}"
+        tags = cell.metadata.get("tags")
+        cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
+        if cell.cell_type == "code":
+            if cell.execution_count is not None:
+                count += 1
+                cell.execution_count = count
+            cell.outputs = _outputs(cell)
+    return notebook
+
+
+def _outputs(cell: Any) -> list[Any]:
+    kept: list[Any] = []
+    for output in cell.outputs:
+        if output.output_type == "execute_result":
+            output.execution_count = cell.execution_count
+        if WIDGET in output.get("data", ()):
+            continue
+        if output.output_type == "stream":
+            output.text = _without_paths(PROGRESS.sub("", output.text.replace("\r", "\n")))
+            if kept and kept[-1].output_type == "stream" and kept[-1].name == output.name:
+                kept[-1].text += output.text
+                continue
+            if not output.text.strip():
+                continue
+        for kind, text in output.get("data", {}).items():
+            if kind.startswith("text/") and isinstance(text, str):
+                output.data[kind] = _without_paths(text)
+        kept.append(output)
+    return kept
+
+
+def _without_paths(text: str) -> str:
+    """Paths in the checkout become relative to it; those in the home folder begin with ~."""
+    root = repository()
+    for place, short in ((root, ""), (Path.home(), "~/")):
+        if place is not None:
+            text = text.replace(f"{place}/", short)
+    return text

@@ -1,0 +1,279 @@
+"""The driver: everything checked first, each notebook by itself, figures replaced whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import fake_project
+import nbformat
+import pandas as pd
+import pytest
+from fake_project import SAVE, write
+
+from nas_core import __main__, papers
+from nas_core.driver import figures as driver
+from nas_core.driver.publish import replace
+from nas_core.errors import UserError
+from nas_core.runs import RunsFailed
+
+
+class Project:
+    """A fake project in ``folder``, and what the driver said."""
+
+    def __init__(self, folder: Path) -> None:
+        self.notebooks, self.out, self.said = folder / "notebooks", folder / "out", list[str]()
+        self.store = folder / "store"
+        write(self.notebooks, "01_good", SAVE, 'save("WI-A", 1.0)')
+        write(self.notebooks, "02_other", SAVE, 'save("WI-B", 2.0)')
+
+    def figures(self, *only: str, **settings: object) -> int:
+        """Call the driver at smoke."""
+        wanted = {"only": only, "out": self.out, "folder": self.notebooks, "jobs": 2, "echo": self.said.append}
+        return driver.figures("smoke", **{**wanted, **settings})  # type: ignore[arg-type]
+
+    def has(self, key: str, value: float) -> None:
+        """Put an artefact where an earlier call would have left it."""
+        os.environ["NAS_OUT"] = str(self.out)
+        exec(f"{SAVE}save({key!r}, {value})", {})
+
+    @property
+    def text(self) -> str:
+        """All that was said."""
+        return "\n".join(self.said)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list:
+    """The configs that the driver obtains; nothing is trained."""
+    seen: list = []
+    monkeypatch.setattr(driver, "obtain", lambda configs, **_: seen.extend(configs))
+    return seen
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: list) -> Project:
+    """A fake project instead of the real one."""
+    monkeypatch.setattr(papers, "artefacts", fake_project.artefacts)
+    monkeypatch.setattr(papers, "claims", fake_project.claims)
+    monkeypatch.setenv("NAS_RUNS", str(tmp_path / "store"))
+    monkeypatch.setenv("NAS_OUT", "")
+    return Project(tmp_path)
+
+
+def test_makes_everything_then_finds_it_identical_then_changed(project: Project, asked: list) -> None:
+    assert project.figures() == 0
+    assert sorted({config.run for config in asked}) == ["W-DSNAS8", "W-SNAS8"]
+    assert len({config.key() for config in asked}) == len(asked), "a run was asked for twice"
+    assert fake_project.value(project.out, "WI-B") == 2.0
+    assert "all 2 made" in project.text
+    assert "new" in project.text
+    ledger = pd.read_csv(project.out / "ledger.csv", index_col="id")
+    assert ledger["verdict"].to_dict() == {"C-Ax": "holds", "C-Bx": "holds", "C-Cx": "not run"}
+    executed = project.store / "out" / "smoke" / "notebooks" / "01_good.ipynb"
+    assert nbformat.read(executed, 4).cells[-1].execution_count is not None
+    assert list((project.store / "out" / "smoke" / "unfinished").iterdir()) == []
+
+    write(project.notebooks, "02_other", SAVE, 'save("WI-B", 3.0, "fails")')
+    project.said.clear()
+    assert project.figures() == 0
+    assert "identical" in project.text
+    assert "changed" in project.text
+    assert "C-Bx" in project.text
+    assert fake_project.value(project.out, "WI-B") == 3.0
+
+
+def test_one_failing_notebook_does_not_stop_the_rest(project: Project) -> None:
+    project.has("WI-B", 2.0)
+    write(project.notebooks, "02_other", SAVE, 'save("WI-B", 9.0)', "1 / 0")
+    assert project.figures() == 1
+    assert fake_project.value(project.out, "WI-A") == 1.0
+    assert fake_project.value(project.out, "WI-B") == 2.0, "a failed notebook may not replace what was there"
+    assert "ZeroDivisionError" in project.text
+    assert "1 of 2 failed" in project.text
+    assert (project.store / "out" / "smoke" / "notebooks" / "02_other.failed.ipynb").exists()
+
+
+@pytest.mark.parametrize(
+    ("ending", "message"),
+    [
+        ("import sys; sys.exit(0)", "ended the notebook early"),
+        ("import os; os.kill(os.getpid(), 9)", "DeadKernelError"),
+        ("pass", "ended without saving it"),
+    ],
+    ids=["exit", "death", "nothing saved"],
+)
+def test_a_notebook_that_ends_early_is_a_failure(project: Project, ending: str, message: str) -> None:
+    write(project.notebooks, "02_other", ending, SAVE)
+    assert project.figures("WI-B") == 1
+    assert message in project.text
+    assert not (project.out / "wiring").exists()
+
+
+def test_a_failed_run_fails_its_notebooks_only(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    def obtain(configs: list, **_: object) -> list:
+        bad = [config.key() for config in configs if config.run == "W-SNAS8"]
+        raise RunsFailed(dict.fromkeys(bad, "no memory"), {})
+
+    monkeypatch.setattr(driver, "obtain", obtain)
+    assert project.figures() == 1
+    assert "02_other: failed: 2 of its runs failed" in project.text
+    assert "no memory" in project.text
+    assert fake_project.value(project.out, "WI-A") == 1.0
+    assert not (project.out / "wiring" / "WI-B.json").exists()
+
+
+def test_only_what_was_asked_for_is_replaced(project: Project) -> None:
+    write(project.notebooks, "01_good", SAVE, 'save("WI-A", 1.0); (folder / "WI-B.json").write_text("{}")')
+    assert project.figures("WI-A") == 0
+    assert [path.name for path in sorted((project.out / "wiring").iterdir())] == ["WI-A.csv", "WI-A.json", "WI-A.png"]
+    assert "02_other" not in project.text
+
+
+def test_the_kernel_knows_its_profile_and_its_runs(project: Project) -> None:
+    check = """
+import json, os, pathlib
+assert profile == os.environ["NAS_PROFILE"] == "smoke"
+assert json.loads(pathlib.Path(os.environ["NAS_DECLARED"]).read_text()) == ["W-DSNAS8"]
+assert os.environ["NAS_DRIVER"] == "out/", os.environ["NAS_DRIVER"]
+"""
+    write(project.notebooks, "01_good", SAVE, check, 'save("WI-A", 1.0)')
+    assert project.figures("WI-A") == 0, project.text
+
+
+def _no_notebook(project: Project) -> None:
+    (project.notebooks / "02_other.ipynb").unlink()
+
+
+def _damaged(project: Project) -> None:
+    (project.notebooks / "02_other.ipynb").write_text('{"cells": [')
+
+
+def _other_kernel(project: Project) -> None:
+    path = project.notebooks / "02_other.ipynb"
+    path.write_text(path.read_text().replace("python3", "julia"))
+
+
+def _no_seeds(project: Project) -> None:
+    write(project.notebooks, "02_other", SAVE, parameters='profile = ""')
+
+
+def _out_is_a_file(project: Project) -> None:
+    project.out.write_text("")
+
+
+@pytest.mark.parametrize(
+    ("prepare", "message"),
+    [
+        (_no_notebook, "02_other"),
+        (_damaged, "02_other.ipynb cannot be read as a notebook"),
+        (_other_kernel, "asks for the kernel 'julia'"),
+        (_no_seeds, "has no parameter 'seeds'"),
+        (_out_is_a_file, "cannot write to"),
+    ],
+)
+def test_the_project_is_checked_before_anything_runs(
+    project: Project, asked: list, prepare: Callable[[Project], None], message: str
+) -> None:
+    prepare(project)
+    with pytest.raises(UserError, match=message):
+        project.figures()
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--profile", "labtop"], "unknown profile 'labtop'; did you mean 'laptop'? Allowed: smoke, laptop, paper."),
+        (["--only", "WI-A,WI-X"], "unknown artefact 'WI-X'"),
+        (["--only", "WI-C"], "WI-C exists in the matrix but no notebook makes it yet. Allowed: WI-A, WI-B."),
+        (["--only", "WI-A,,"], "commas between them"),
+        (["--jobs", "0"], "give a whole number from 1, not '0'"),
+        (["--jobs", "two"], "give a whole number from 1, not 'two'"),
+        (["--prof", "smoke"], "unrecognized arguments: --prof"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_code_2(
+    project: Project, capsys: pytest.CaptureFixture[str], asked: list, arguments: list[str], message: str
+) -> None:
+    assert __main__.main(["figures", "--profile", "smoke", "--only", "WI-A", *arguments]) == 2
+    printed = capsys.readouterr()
+    assert message in printed.err
+    assert printed.err.count("\n") == 1
+    assert printed.out == ""
+    assert asked == []
+
+
+def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    new, out = tmp_path / "new", tmp_path / "out"
+    for folder, text in ((new, "new"), (out, "old")):
+        folder.mkdir()
+        for end in ("csv", "json"):
+            (folder / f"X.{end}").write_text(text)
+
+    def full(file: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        replace(sorted(new.iterdir()), sorted(out.iterdir()), out)
+    assert {path.name: path.read_text() for path in out.iterdir()} == {"X.csv": "old", "X.json": "old"}
+
+
+def test_a_diagram_that_is_no_longer_made_goes(tmp_path: Path) -> None:
+    new, out = tmp_path / "new.png", tmp_path / "out"
+    new.write_text("new")
+    out.mkdir()
+    for end in ("png", "svg"):
+        (out / f"new.{end}").write_text("old")
+    replace([new], sorted(out.iterdir()), out)
+    assert {path.name: path.read_text() for path in out.iterdir()} == {"new.png": "new"}
+
+
+STOPPED = """
+import sys, fake_project
+from pathlib import Path
+from nas_core import __main__, papers
+from nas_core.driver import figures as driver, plan
+papers.artefacts, papers.claims = fake_project.artefacts, fake_project.claims
+driver.obtain = lambda configs, **_: None
+plan.notebooks_folder = lambda: Path(sys.argv[1])
+sys.exit(__main__.main(["figures", "--profile", "smoke", "--jobs", "2", "--out", sys.argv[2]]))
+"""
+
+
+@pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)], ids=["Ctrl-C", "kill -9"])
+def test_stopped_in_the_middle_it_leaves_nothing_half_done(project: Project, how: signal.Signals, code: int) -> None:
+    project.has("WI-B", 2.0)
+    pid = project.store / "pid"
+    slow = f'import os, pathlib, time; pathlib.Path("{pid}").write_text(str(os.getpid())); time.sleep(60)'
+    write(project.notebooks, "02_other", SAVE, 'save("WI-B", 9.0)', slow)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    command = [sys.executable, "-c", STOPPED, str(project.notebooks), str(project.out)]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait(lambda: pid.exists() and pid.read_text() and (project.out / "wiring" / "WI-A.json").exists())
+    process.send_signal(how)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == code
+    assert "Traceback" not in said
+    wait(lambda: not Path(f"/proc/{pid.read_text()}").exists(), seconds=20)  # the kernel ends too
+    assert fake_project.value(project.out, "WI-A") == 1.0, "what was done is kept"
+    assert fake_project.value(project.out, "WI-B") == 2.0
+    assert [path for path in project.out.rglob("*") if path.name.startswith(".")] == []
+    write(project.notebooks, "02_other", SAVE, 'save("WI-B", 4.0)')
+    assert project.figures("WI-B") == 0
+    assert fake_project.value(project.out, "WI-B") == 4.0
+    assert list((project.store / "out" / "smoke" / "unfinished").iterdir()) == []
+
+
+def wait(condition: Callable[[], object], seconds: float = 60) -> None:
+    """Wait until ``condition`` is true."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)

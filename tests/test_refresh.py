@@ -1,0 +1,82 @@
+"""Refreshing committed notebooks: outputs come in, everything that changes from run to run stays out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import fake_project
+import nbformat
+import notebook_guards as guards
+import papermill
+import pytest
+from nbformat import v4
+
+from nas_core.driver.refresh import refresh
+from nas_core.errors import UserError
+from nas_core.runs.store import repository
+
+NOISY = """
+import sys
+print("a = 1")
+print(f"saved in {__file__ if '__file__' in globals() else ROOT}/figures/x.png", flush=True)
+_ = sys.stderr.write("  0%|   | 0/9\\r 50%|## | 4/9 [00:01<00:02, 3.1it/s]\\n")
+"""
+CHECKED = "# NBVAL_CHECK_OUTPUT\nprint(profile)"
+
+
+@pytest.fixture
+def executed(tmp_path: Path) -> tuple[Path, Path]:
+    """A folder with one notebook, and a folder with that notebook as papermill executed it."""
+    cells = (f"ROOT = {str(repository())!r}", NOISY, CHECKED, "6 * 7")
+    source = fake_project.write(tmp_path / "notebooks", "01_x", *cells)
+    folder = tmp_path / "executed"
+    folder.mkdir()
+    papermill.execute_notebook(source, folder / source.name, {"profile": "laptop"}, progress_bar=False)
+    return source.parent, folder
+
+
+def test_outputs_come_in_without_traces(executed: tuple[Path, Path]) -> None:
+    folder, done = executed
+    (path,) = refresh(folder=folder, executed=done)
+    notebook = json.loads(path.read_text())
+    nbformat.validate(notebook)
+    assert guards.problems(notebook) == []
+    assert [cell["id"] for cell in notebook["cells"]] == [f"id-{i}" for i in range(5)]
+    texts = [[text for _, text in guards.texts_of(cell)] for cell in notebook["cells"]]
+    assert texts == [[], [], ["a = 1\nsaved in figures/x.png\n"], ["laptop\n"], ["42"]]
+    assert path.read_text().endswith("}\n")
+
+
+def test_refreshing_twice_changes_nothing(executed: tuple[Path, Path]) -> None:
+    folder, done = executed
+    first = refresh(folder=folder, executed=done)[0].read_text()
+    papermill.execute_notebook(folder / "01_x.ipynb", done / "01_x.ipynb", {"profile": "laptop"}, progress_bar=False)
+    assert refresh(folder=folder, executed=done)[0].read_text() == first
+
+
+def test_a_notebook_that_was_not_executed_is_named(executed: tuple[Path, Path]) -> None:
+    folder, done = executed
+    before = (folder / "01_x.ipynb").read_text()
+    fake_project.write(folder, "02_y")
+    with pytest.raises(UserError, match=r"02_y.ipynb has not been executed at laptop: run `python -m nas_core figures"):
+        refresh(folder=folder, executed=done)
+    assert (folder / "01_x.ipynb").read_text() == before, "all are checked before one is replaced"
+
+
+def test_a_notebook_that_changed_since_is_named(executed: tuple[Path, Path]) -> None:
+    folder, done = executed
+    notebook = nbformat.read(folder / "01_x.ipynb", 4)
+    notebook.cells.append(v4.new_code_cell("1 + 1"))
+    nbformat.write(notebook, folder / "01_x.ipynb")
+    with pytest.raises(UserError, match=r"01_x.ipynb has changed since it was executed"):
+        refresh(folder=folder, executed=done)
+
+
+def test_a_failed_or_noisy_execution_is_refused(executed: tuple[Path, Path]) -> None:
+    folder, done = executed
+    notebook = nbformat.read(done / "01_x.ipynb", 4)
+    notebook.cells[-1].outputs = [v4.new_output("stream", name="stderr", text="x.py:1: UserWarning: y\n")]
+    nbformat.write(notebook, done / "01_x.ipynb")
+    with pytest.raises(UserError, match=r"01_x.ipynb, cell 4: error or stderr: 'x.py:1: UserWarning: y'"):
+        refresh(folder=folder, executed=done)
