@@ -1,8 +1,9 @@
-"""Several finished figures below each other as one."""
+"""Several finished figures as one."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -11,14 +12,25 @@ from matplotlib.image import imread
 from nas_core.report.save import DPI, picture
 
 
-def stack(*figures: Figure) -> Figure:
-    """One figure with the given ones below each other, pixel for pixel at the resolution of ``save``."""
-    images = [imread(io.BytesIO(picture(figure)))[..., :3] for figure in figures]
-    width = max(image.shape[1] for image in images)
-    padded = [np.pad(i, ((0, 0), (0, width - i.shape[1]), (0, 0)), constant_values=1.0) for i in images]
-    pixels = np.concatenate(padded)
-    whole = Figure(figsize=(width / DPI, len(pixels) / DPI))
+def stack(*rows: Figure | Sequence[Figure]) -> Figure:
+    """Rows of figures below each other, a row being one or several side by side; exact at the resolution of ``save``."""
+    pictures = [[_pixels(f) for f in ([row] if isinstance(row, Figure) else row)] for row in rows]
+    pixels = _joined([_joined(row, 1) for row in pictures], 0)
+    whole = Figure(figsize=(pixels.shape[1] / DPI, pixels.shape[0] / DPI))
     ax = whole.add_axes((0, 0, 1, 1))
     ax.set_axis_off()
     ax.imshow(pixels, aspect="auto", interpolation="nearest")
     return whole
+
+
+def _pixels(figure: Figure) -> np.ndarray:
+    return imread(io.BytesIO(picture(figure)))[..., :3]
+
+
+def _joined(images: Sequence[np.ndarray], axis: int) -> np.ndarray:
+    """Images one after the other along ``axis``, padded with white to a common size across it."""
+    across = max(image.shape[1 - axis] for image in images)
+    gaps = [[(0, 0), (0, 0), (0, 0)] for _ in images]
+    for gap, image in zip(gaps, images, strict=True):
+        gap[1 - axis] = (0, across - image.shape[1 - axis])
+    return np.concatenate([np.pad(i, g, constant_values=1.0) for i, g in zip(images, gaps, strict=True)], axis)
