@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
-from tqdm.auto import tqdm
+from tqdm import tqdm
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
@@ -67,13 +67,9 @@ class Session:
             self._kept[run] = obtain(wanted, progress=self._watched, echo=print if self._watched else _silent)
         return list(self._kept[run])
 
-    def progress(self, total: int, label: str) -> Iterator[int]:
-        """``range(total)`` with a progress bar where a person is watching; for live miniatures."""
-        yield from tqdm(range(total), desc=label, disable=not self._watched, leave=False)
-
     def progress(self, steps: int, label: str) -> Iterable[int]:
-        """The numbers 0 to ``steps`` - 1, with a progress bar when a person is watching."""
-        return tqdm(range(steps), desc=label, leave=False, disable=not self._watched)
+        """The numbers 0 to ``steps`` - 1, with a progress bar where a person is watching; for live miniatures."""
+        return tqdm(range(steps), desc=label, disable=not self._watched, leave=False)
 
     def verdicts(self, artefact: str, ids: Iterable[str] | None = None) -> Verdicts:
         """The verdicts on the claims ``ids`` of an artefact (all that claims.csv ties to it, if None)."""
