@@ -18,7 +18,6 @@ from fake_project import SAVE, write
 
 from nas_core import __main__, papers
 from nas_core.driver import figures as driver
-from nas_core.driver.publish import replace
 from nas_core.errors import UserError
 from nas_core.runs import RunsFailed
 
@@ -209,30 +208,19 @@ def test_bad_input_is_one_sentence_and_exit_code_2(
     assert asked == []
 
 
-def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    new, out = tmp_path / "new", tmp_path / "out"
-    for folder, text in ((new, "new"), (out, "old")):
-        folder.mkdir()
-        for end in ("csv", "json"):
-            (folder / f"X.{end}").write_text(text)
+def test_a_full_disk_loses_nothing(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the driver's own process meets a full disk, when it publishes."""
+    project.has("WI-A", 5.0)
 
     def full(file: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space"):
-        replace(sorted(new.iterdir()), sorted(out.iterdir()), out)
-    assert {path.name: path.read_text() for path in out.iterdir()} == {"X.csv": "old", "X.json": "old"}
-
-
-def test_a_diagram_that_is_no_longer_made_goes(tmp_path: Path) -> None:
-    new, out = tmp_path / "new.png", tmp_path / "out"
-    new.write_text("new")
-    out.mkdir()
-    for end in ("png", "svg"):
-        (out / f"new.{end}").write_text("old")
-    replace([new], sorted(out.iterdir()), out)
-    assert {path.name: path.read_text() for path in out.iterdir()} == {"new.png": "new"}
+    assert project.figures("WI-A") == 1
+    assert "WI-A: failed: cannot save WI-A in" in project.text
+    assert "no space left on device" in project.text
+    assert fake_project.value(project.out, "WI-A") == 5.0
+    assert len(list((project.out / "wiring").iterdir())) == 3
 
 
 STOPPED = """

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import uuid
 from pathlib import Path
 
 from nas_core import papers, report
 from nas_core.driver.ledger import ledger
 from nas_core.report.compare import MISSING
+from nas_core.report.save import write_files
 from nas_core.runs.files import write_atomic
 
 
@@ -18,34 +16,9 @@ def publish(artefact: str, saved: Path, out: Path) -> report.Difference:
     paper = str(papers.artefacts()["paper"][artefact])
     difference = report.compare(*(folder / paper / f"{artefact}.json" for folder in (out, saved)))
     if difference.kind != MISSING:
-        replace(files_of(artefact, saved / paper), files_of(artefact, out / paper), out / paper)
+        files = sorted((saved / paper).glob(f"{artefact}.*"), key=lambda path: path.suffix == ".json")  # that one last
+        write_files(artefact, {out / paper / path.name: path.read_bytes() for path in files})
     return difference
-
-
-def files_of(artefact: str, folder: Path) -> list[Path]:
-    """The files of an artefact, its JSON last."""
-    found = [path for path in folder.glob(f"{artefact}.*") if path.stem == artefact]
-    return sorted(found, key=lambda path: (path.suffix == ".json", path.name))
-
-
-def replace(new: list[Path], old: list[Path], folder: Path) -> None:
-    """Copy the files ``new`` into ``folder`` in place of ``old``; a full disk is noticed before any is replaced."""
-    folder.mkdir(parents=True, exist_ok=True)
-    mark = f".{uuid.uuid4().hex[:8]}"
-    aside = {folder / path.name: folder / f"{mark}-{path.name}" for path in new}
-    try:
-        for path, copy in zip(new, aside.values(), strict=True):
-            shutil.copyfile(path, copy)
-            with open(copy, "rb+") as file:
-                os.fsync(file.fileno())
-        for target, copy in aside.items():
-            os.replace(copy, target)
-        for path in old:
-            if path not in aside:
-                path.unlink()
-    finally:
-        for copy in aside.values():
-            copy.unlink(missing_ok=True)
 
 
 def write_ledger(out: Path) -> Path:

@@ -15,10 +15,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.image import imread
 
 from nas_core import papers
 from nas_core.errors import UserError, choose
@@ -66,7 +68,7 @@ def save(
     content |= {"versions": dict(versions or used_versions()), "claims": [_claim(v) for v in verdicts]}
     files = {"png": picture(figure)} | ({"svg": picture(figure, "svg")} if svg else {}) | {"csv": csv_bytes(table)}
     files["json"] = (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
-    _write(artefact, {place.with_suffix(f".{kind}"): data for kind, data in files.items()})
+    write_files(artefact, {place.with_suffix(f".{kind}"): data for kind, data in files.items()})
     return place.with_suffix(".png")
 
 
@@ -108,12 +110,9 @@ def csv_bytes(table: pd.DataFrame) -> bytes:
 
 
 def used_versions() -> dict[str, str]:
-    """Versions of Python and of the packages that numbers and pictures depend on."""
-    found = {"python": platform.python_version()}
-    for name in PACKAGES:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    return found
+    """Versions of Python and of the packages that numbers and pictures depend on; torch is looked up, not imported."""
+    installed = {name: list(metadata.distributions(name=name))[:1] for name in PACKAGES}
+    return {"python": platform.python_version()} | {k: found[0].version for k, found in installed.items() if found}
 
 
 def _claim(verdict: Verdict) -> dict[str, Any]:
@@ -132,8 +131,8 @@ def _finite(value: float | None) -> float | None:
     return float(value) if value is not None and math.isfinite(value) else None
 
 
-def _write(artefact: str, files: Mapping[Path, bytes]) -> None:
-    """Write all files beside their places, then rename all; a failure leaves what was there before."""
+def write_files(artefact: str, files: Mapping[Path, bytes]) -> None:
+    """Write all files of an artefact beside their places, then rename all; a failure leaves what was there before."""
     mark = uuid.uuid4().hex[:8]
     aside = {path: path.with_name(f".{path.name}.{mark}") for path in files}
     folder = next(iter(files)).parent
@@ -157,3 +156,15 @@ def _write(artefact: str, files: Mapping[Path, bytes]) -> None:
         for temporary in aside.values():
             with contextlib.suppress(OSError):
                 temporary.unlink()
+
+
+def stack(*figures: Figure) -> Figure:
+    """One figure with the given ones below each other, pixel for pixel at the resolution of ``save``."""
+    images = [imread(io.BytesIO(picture(figure)))[..., :3] for figure in figures]
+    width = max(image.shape[1] for image in images)
+    pixels = np.concatenate([np.pad(i, ((0, 0), (0, width - i.shape[1]), (0, 0)), constant_values=1) for i in images])
+    whole_figure = Figure(figsize=(width / DPI, len(pixels) / DPI))
+    ax = whole_figure.add_axes((0, 0, 1, 1))
+    ax.set_axis_off()
+    ax.imshow(pixels, aspect="auto", interpolation="nearest")
+    return whole_figure
