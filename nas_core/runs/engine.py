@@ -18,6 +18,7 @@ What it does not give, and where that is instead:
 
 import hashlib
 import logging
+import math
 import os
 import time
 import traceback
@@ -130,9 +131,15 @@ def _alive(info: WorkerInfo) -> bool:
 
 
 def _started(pid: int) -> float | None:
-    """When a process of this machine started, in Unix time; None where the system does not tell (not Linux)."""
+    """When a process of this machine started, in Unix time; None where the system does not tell (not Linux).
+
+    Never, for one that is dead and only not yet buried by its parent.
+    """
     with suppress(OSError, StopIteration):
-        ticks = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+        state, *numbers = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        if state == "Z":
+            return math.inf
+        ticks = int(numbers[18])
         boot = next(line for line in Path("/proc/stat").read_text().splitlines() if line.startswith("btime"))
         return int(boot.split()[1]) + ticks / os.sysconf("SC_CLK_TCK")
     return None

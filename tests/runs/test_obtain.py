@@ -14,17 +14,19 @@ import pytest
 import torch
 import toy
 from toy_tools import claim, content, in_child
+from tqdm import tqdm
 
 import nas_core.runs
 from nas_core.errors import UserError
-from nas_core.runs import Record, RunsFailed, compute, engine
+from nas_core.runs import RunsFailed, compute, engine
 from nas_core.runs.pool import default_jobs
 from nas_core.runs.progress import Progress
 
 
 def steps() -> Counter[tuple[str, str]]:
     """How often every step of every run was computed, over all processes."""
-    lines = Path(os.environ["TOY_LOG"]).read_text().splitlines()
+    log = Path(os.environ["TOY_LOG"])
+    lines = log.read_text().splitlines() if log.exists() else []
     return Counter((line.split()[0], line.split()[1]) for line in lines)
 
 
@@ -125,17 +127,23 @@ def test_two_processes_that_want_one_run_compute_it_once(obtain, lines, monkeypa
 
 
 def test_who_waits_says_for_whom_and_takes_over_when_that_process_is_killed(obtain, lines, root, monkeypatch) -> None:
-    config = toy.ToyConfig()
     monkeypatch.setattr(engine, "POLL", 0.01)
     with monkeypatch.context() as patch:
-        patch.setenv("TOY_SLEEP", "0.05")
-        child = in_child(lambda: obtain(config))
+        patch.setenv("TOY_SLEEP", "0.2")
+        child = in_child(lambda: obtain(toy.ToyConfig()))
         while not engine.holders(root):
             time.sleep(0.005)
-    killer = in_child(lambda: (time.sleep(0.2), os.kill(child, signal.SIGKILL)))
-    threading.Thread(target=os.waitpid, args=(child, 0), daemon=True).start()  # a zombie would count as alive
-    (record,) = obtain(config)
-    os.waitpid(killer, 0)
+
+    def kill() -> None:
+        while not lines or len(steps()) < 3:
+            time.sleep(0.005)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    (record,) = obtain(toy.ToyConfig())
+    killer.join()
     assert re.search(rf"process {child} on \S+ computes it, waiting \(stuck\? `python -m nas_core runs un", lines[0])
     assert "resuming at step" in lines[1]
     assert record.provenance["resumes"] == 1
@@ -145,7 +153,7 @@ def test_other_runs_are_computed_before_waiting_for_one(obtain, lines, root, mon
     monkeypatch.setattr(engine, "POLL", 0.01)
     long, short = toy.ToyConfig(epochs=5), toy.ToyConfig(epochs=1)
     with monkeypatch.context() as patch:
-        patch.setenv("TOY_SLEEP", "0.02")
+        patch.setenv("TOY_SLEEP", "0.05")
         child = in_child(lambda: obtain(long))
         while not engine.holders(root):
             time.sleep(0.005)
@@ -170,6 +178,15 @@ def test_a_claim_older_than_the_process_with_its_id_is_taken_over(obtain, lines,
     claim(root, config.key(), os.getpid(), age=1e6)
     obtain(config)
     assert lines == ["T-TOY seed 0 (smoke): no record; computing it"]
+
+
+@pytest.mark.skipif(not Path("/proc/stat").exists(), reason="only Linux tells what state a process is in")
+def test_a_dead_process_that_nobody_has_buried_holds_no_claim(root: Path) -> None:
+    child = in_child(lambda: None)
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+    claim(root, "a", child)
+    assert engine.holders(root) == {}
+    os.waitpid(child, 0)
 
 
 def test_a_receipt_without_a_record_and_a_torn_receipt_do_no_harm(obtain, lines, root: Path) -> None:
@@ -200,6 +217,7 @@ def test_jobs_are_a_whole_number(obtain, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_the_bar_counts_every_run_with_its_cost(root: Path, capsys, monkeypatch) -> None:
+    monkeypatch.setattr(tqdm, "monitor_interval", 0)
     assert Progress([], True, print).bar.disable  # nobody watches a test
     monkeypatch.setattr("nas_core.runs.progress.watched", lambda: True)
     orders = [compute.Order(toy.ToyConfig(epochs=n), root, toy.build) for n in (1, 3)]
@@ -223,24 +241,20 @@ def test_the_bar_counts_every_run_with_its_cost(root: Path, capsys, monkeypatch)
 
 def test_kill_9_of_the_whole_command_ends_its_workers_and_the_same_command_goes_on(obtain, root, monkeypatch) -> None:
     configs = [toy.ToyConfig(seed=s) for s in (0, 1)]
-    log = Path(os.environ["TOY_LOG"])
     with monkeypatch.context() as patch:
-        patch.setenv("TOY_SLEEP", "0.1")
+        patch.setenv("TOY_SLEEP", "1")
         command = in_child(lambda: obtain(*configs, jobs=2))
-    begun: set[str] = set()
-    while len(begun) < 2:
+    while not {(config.key(), "1") for config in configs} <= set(steps()):
         assert os.waitpid(command, os.WNOHANG) == (0, 0)
         time.sleep(0.01)
-        begun = {line.split()[2] for line in log.read_text().splitlines()} if log.exists() else set()
-    time.sleep(0.2)
+    assert set(engine.holders(root)) == {config.key() for config in configs}
     os.kill(command, signal.SIGKILL)
     os.waitpid(command, 0)
     end = time.monotonic() + 10
-    while any(Path(f"/proc/{pid}").exists() for pid in begun):
-        assert time.monotonic() < end
+    while engine.holders(root):
+        assert time.monotonic() < end, "the workers live on"
         time.sleep(0.01)
     records = obtain(*configs)
     assert [r.provenance["resumes"] for r in records] == [1, 1]
     monkeypatch.setenv("NAS_RUNS", str(root.parent / "elsewhere"))
     assert [content(r) for r in obtain(*configs)] == [content(r) for r in records]
-    assert isinstance(records[0], Record)
