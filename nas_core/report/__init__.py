@@ -1,13 +1,7 @@
 """Plots (numbers in, axes out), cell diagrams, tables beside printed values, and the one ``save``; imports no torch."""
 
 from nas_core.report.compare import Difference, compare
-from nas_core.report.curves import (
-    accuracy_curves,
-    band,
-    dropped_curves,
-    entropy_curves,
-    probability_panels,
-)
+from nas_core.report.curves import accuracy_curves, band, dropped_curves, entropy_curves, probability_panels
 from nas_core.report.diagrams import draw_cell, edge_handles, topology_snapshots
 from nas_core.report.save import picture, save, show
 from nas_core.report.stack import stack

@@ -152,7 +152,8 @@ def probability_panels(
         figure.legend(handles=handles, loc="outside lower center", ncols=len(handles) // 2)
     else:  # the upper right corner is empty
         across = max(2, columns - topology.inputs)
-        legend = axes[0, -1].legend(handles=handles, loc="upper right", ncols=across, borderaxespad=0)
+        narrow = {"borderaxespad": 0, "columnspacing": 0.8, "handlelength": 1.8, "handletextpad": 0.5, "fontsize": 7}
+        legend = axes[0, -1].legend(handles=handles, loc="upper right", ncols=across, **narrow)
         legend.set_in_layout(False)
     if title:
         figure.suptitle(title, size=9.5)

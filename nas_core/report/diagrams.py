@@ -178,8 +178,8 @@ def _label_edges(ax: Axes, topology: Topology, named: Drawn) -> None:
     """Put the label of every kept or candidate edge on its curve, in a box of the edge's colour."""
     unit = _points_per_unit(ax)
     widths = [TextPath((0, 0), edge.text, size=FONT).get_extents().width + 9 for edge, _ in named]
-    sizes = [(width / unit, (FONT + 6.5) / unit) for width in widths]
-    spots = place_labels([points for _, points in named], sizes, positions(topology))
+    sizes = np.array([(width, FONT + 6.5) for width in widths]) / unit
+    spots = place_labels([points for _, points in named], sizes, positions(topology).values())
     for (edge, _), (x, y) in zip(named, spots, strict=True):
         red, green, blue = to_rgb(edge.colour)
         ink = "white" if 0.30 * red + 0.59 * green + 0.11 * blue < 0.58 else "black"
@@ -218,7 +218,7 @@ def topology_snapshots(
     rows = -(-len(genotypes) // columns)
     drawn = [_drawn(topology, g) for g in genotypes]
     box = bounds(topology, [points for cell in drawn for _, points in cell])
-    height = rows * (SCALE * (box[3] - box[2]) + 0.23) + 0.32 + 0.25 * bool(title)
+    height = rows * (SCALE * (box[3] - box[2]) + 0.23) + 0.4 + 0.25 * bool(title)
     size = (columns * SCALE * (box[1] - box[0]), height)
     figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.03, wspace=0, hspace=0))
     grid = figure.subplots(rows, columns, squeeze=False).ravel()

@@ -7,10 +7,11 @@ Coordinates are in units in which neighbours are ``STEP`` apart and a node has r
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 if TYPE_CHECKING:
     from nas_core.cells.topology import Topology
@@ -28,10 +29,8 @@ def output_node(topology: Topology) -> int:
 
 def positions(topology: Topology) -> dict[int, tuple[float, float]]:
     """The centre of every node, the output included."""
-    if topology.inputs == 1:
-        places = {0: (0.0, 0.0)}
-    else:
-        places = {i: (0.0, HALF - 2 * HALF * i / (topology.inputs - 1)) for i in range(topology.inputs)}
+    heights = np.linspace(HALF, -HALF, topology.inputs) if topology.inputs > 1 else [0.0]
+    places = {i: (0.0, float(y)) for i, y in enumerate(heights)}
     line = [*topology.intermediate, output_node(topology)]
     return places | {n: (STEP * (k + 1), 0.0) for k, n in enumerate(line)}
 
@@ -43,43 +42,31 @@ def curve(topology: Topology, i: int, j: int, bend: float = 0.0) -> np.ndarray:
     """
     places = positions(topology)
     start, end = np.array(places[i]), np.array(places[j])
-    across = end - start
-    if i < topology.inputs:
-        points = _from_input(topology, i, j, start, end)
-    else:
-        span, out = j - i, j == output_node(topology)
-        side = _side(topology, i, out)
-        lift = side * 0.66 * span if span > 1 else 0.0
-        steep = max(0.10, 0.28 - 0.04 * span) * across[0]
-        points = np.array([start, start + _by(steep, lift), end + _by(-0.29 * across[0], lift), end])
-    normal = np.array([-across[1], across[0]]) / np.hypot(*across)
-    points += bend * np.array([0.3, 1, 1, 0.3])[:, None] * normal
+    dx, dy = end - start
+    leave, arrive = _handles(topology, i, j, dx)
+    points = np.array([start, start + leave, end + arrive, end])
+    points += bend * np.array([0.3, 1, 1, 0.3])[:, None] * np.array([-dy, dx]) / np.hypot(dx, dy)
     return _cut(points, start, end)
 
 
-def _from_input(topology: Topology, i: int, j: int, start: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """Arcs from an input node: the upper one's above the line, the lower one's below, longer ones outside."""
-    order, dx = j - topology.inputs, end[0] - start[0]
-    if topology.inputs == 1:
-        lift = 0.66 * (order + 1) if order else 0.0
-        return np.array([start, start + _by(0.2 * dx, lift), end + _by(-0.2 * dx, lift), end])
-    side = 1.0 if start[1] > 0 else -1.0 if start[1] < 0 else 0.0
-    if order == 0:
-        return np.array([start, start + _by(0.35 * dx, 0), end + _by(-0.35 * dx, 0.45 * side), end])
-    outer = side * (abs(start[1]) + 0.6 * order)
-    return np.array([start, start + _by(0.3 * dx, side * 0.65 * order), end + _by(-0.09 * dx, outer), end])
+def _handles(topology: Topology, i: int, j: int, dx: float) -> np.ndarray:
+    """Where an edge heads when it leaves and whence it comes when it arrives, relative to its nodes; shape (2, 2).
 
-
-def _by(dx: float, dy: float) -> np.ndarray:
-    return np.array((dx, dy))
-
-
-def _side(topology: Topology, i: int, out: bool) -> float:
-    """Above (+1) or below (-1) the line: alternating for intermediate edges, opposite for output edges."""
-    if topology.inputs == 1:
-        return -1.0
-    even = (i - topology.inputs) % 2 == 0
-    return -1.0 if even == out else 1.0
+    Arcs from the upper input node run above the line and those from the lower one below, longer ones outside; other
+    arcs alternate. With one input node its arcs run above the line and all others below.
+    """
+    single, first = topology.inputs == 1, i < topology.inputs
+    span = j - i if single or not first else j - topology.inputs + 1
+    if first and not single:
+        height = positions(topology)[i][1]
+        side = np.sign(height)
+        if span == 1:
+            return np.array([(0.35 * dx, 0), (-0.35 * dx, 0.45 * side)])
+        return np.array([(0.3 * dx, 0.65 * side * (span - 1)), (-0.09 * dx, height + 0.6 * side * (span - 1))])
+    even, out = (i - topology.inputs) % 2 == 0, j == output_node(topology)
+    side = 1.0 if first or (not single and even != out) else -1.0
+    lift = 0.66 * side * span if span > 1 else 0.0
+    return np.array([(max(0.1, 0.28 - 0.04 * span) * dx, lift), (-0.29 * dx, lift)])
 
 
 def at(points: np.ndarray, t: float | np.ndarray) -> np.ndarray:
@@ -109,57 +96,38 @@ def _blossom(points: np.ndarray, *t: float) -> np.ndarray:
 
 def bounds(topology: Topology, curves: Sequence[np.ndarray]) -> tuple[float, float, float, float]:
     """Left, right, bottom and top of everything that is drawn, with a margin for the names of inputs and output."""
-    path = np.concatenate(
-        [at(c, np.linspace(0, 1, 41)) for c in curves] + [np.array(list(positions(topology).values()))]
-    )
-    (left, low), (right, high) = path.min(axis=0), path.max(axis=0)
+    paths = [at(c, np.linspace(0, 1, 41)) for c in curves]
+    points = np.concatenate([*paths, list(positions(topology).values())])
+    (left, low), (right, high) = points.min(axis=0), points.max(axis=0)
     return left - 1.25, right + 1.25, min(low, -RADIUS) - 0.35, max(high, RADIUS) + 0.35
 
 
-def place_labels(
-    curves: Sequence[np.ndarray], sizes: Sequence[tuple[float, float]], nodes: Mapping[int, tuple[float, float]]
-) -> list[tuple[float, float]]:
-    """Where the labels of edges sit: on their own curve, apart from each other, from nodes and from other edges.
+def place_labels(curves: Sequence[np.ndarray], sizes: np.ndarray, nodes: Iterable[tuple[float, float]]) -> np.ndarray:
+    """Where the labels of edges sit, shape (edges, 2): on their own curve, apart from each other, nodes and edges.
 
-    ``sizes``: width and height of each label. Starting from the middles, labels move one after the other to the
-    place of least overlap until nothing changes.
+    ``sizes``: width and height of each label, (edges, 2). Starting from the middles, labels move one after the other
+    to the place of least overlap until nothing changes.
     """
     grid = np.linspace(0.1, 0.9, 49)
-    spots = [at(c, grid) for c in curves]
-    traces = [at(c, np.linspace(0, 1, 81)) for c in curves]
-    discs = np.array(list(nodes.values()))
-    choice = [len(grid) // 2] * len(curves)
-    fixed = [_fixed_cost(k, spots[k], sizes[k], traces, discs) + 0.6 * (grid - 0.5) ** 2 for k in range(len(curves))]
+    spots = np.array([at(c, grid) for c in curves])  # (edges, places, 2)
+    traces = np.array([at(c, np.linspace(0, 1, 81)) for c in curves])
+    fixed = np.tile(0.6 * (grid - 0.5) ** 2, (len(curves), 1))
+    for k, (spot, size) in enumerate(zip(spots, sizes, strict=True)):
+        fixed[k] += 60 * sum(_overlap(spot, size, node, np.full(2, 2 * RADIUS)) for node in nodes)
+        beneath = np.delete(traces, k, axis=0).reshape(-1, 2)
+        fixed[k] += 0.08 * (np.abs(spot[:, None] - beneath) < size / 2 + 0.06).all(axis=-1).sum(axis=1)
+    choice = np.full(len(curves), len(grid) // 2)
     for _ in range(8):
-        before = list(choice)
+        before = choice.copy()
         for k in range(len(curves)):
-            cost = fixed[k].copy()
-            for m in range(len(curves)):
-                if m != k:
-                    cost += 60 * _overlap(spots[k], sizes[k], spots[m][choice[m]], sizes[m])
-            choice[k] = int(cost.argmin())
-        if choice == before:
+            others = [m for m in range(len(curves)) if m != k]
+            taken = sum(_overlap(spots[k], sizes[k], spots[m, choice[m]], sizes[m]) for m in others)
+            choice[k] = (fixed[k] + 60 * taken).argmin()
+        if (choice == before).all():
             break
-    return [(float(spots[k][c][0]), float(spots[k][c][1])) for k, c in enumerate(choice)]
+    return spots[np.arange(len(curves)), choice]
 
 
-def _fixed_cost(
-    k: int, spots: np.ndarray, size: tuple[float, float], traces: Sequence[np.ndarray], discs: np.ndarray
-) -> np.ndarray:
-    """What a label costs at each spot because of nodes (much) and of other edges beneath it (some)."""
-    half = np.array(size) / 2
-    gap = np.abs(spots[:, None] - discs[None]) - half - RADIUS
-    cost = 60.0 * np.clip(-gap.max(axis=-1), 0, None).sum(axis=1)
-    for m, trace in enumerate(traces):
-        if m != k:
-            inside = (np.abs(spots[:, None] - trace[None]) < half + 0.06).all(axis=-1)
-            cost += 0.08 * inside.sum(axis=1)
-    return cost
-
-
-def _overlap(
-    spots: np.ndarray, size: tuple[float, float], other: np.ndarray, other_size: tuple[float, float]
-) -> np.ndarray:
-    """By how much a label at each spot overlaps another one (0: apart)."""
-    need = (np.array(size) + np.array(other_size)) / 2
-    return np.clip((need - np.abs(spots - other)).min(axis=-1), 0, None)
+def _overlap(spots: np.ndarray, size: np.ndarray, other: ArrayLike, other_size: np.ndarray) -> np.ndarray:
+    """By how much a label at each spot overlaps a box (0: apart)."""
+    return np.clip(((size + other_size) / 2 - np.abs(spots - other)).min(axis=-1), 0, None)

@@ -15,12 +15,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.image import imread
 
 from nas_core import papers
 from nas_core.errors import UserError, choose
@@ -116,15 +114,10 @@ def used_versions() -> dict[str, str]:
 
 
 def _claim(verdict: Verdict) -> dict[str, Any]:
-    """A verdict as JSON; a number that is not finite is null."""
-    return {
-        "id": verdict.id,
-        "verdict": verdict.verdict,
-        "value": _finite(verdict.value),
-        "threshold": verdict.threshold,
-        "seeds": [int(s) for s in verdict.seeds],
-        "interval": None if verdict.interval is None else [_finite(v) for v in verdict.interval],
-    }
+    """A verdict as JSON, all but its note; a number that is not finite is null."""
+    interval = None if verdict.interval is None else [_finite(v) for v in verdict.interval]
+    known = {name: value for name, value in vars(verdict).items() if name != "note"}
+    return known | {"value": _finite(verdict.value), "seeds": [int(s) for s in verdict.seeds], "interval": interval}
 
 
 def _finite(value: float | None) -> float | None:
@@ -156,15 +149,3 @@ def write_files(artefact: str, files: Mapping[Path, bytes]) -> None:
         for temporary in aside.values():
             with contextlib.suppress(OSError):
                 temporary.unlink()
-
-
-def stack(*figures: Figure) -> Figure:
-    """One figure with the given ones below each other, pixel for pixel at the resolution of ``save``."""
-    images = [imread(io.BytesIO(picture(figure)))[..., :3] for figure in figures]
-    width = max(image.shape[1] for image in images)
-    pixels = np.concatenate([np.pad(i, ((0, 0), (0, width - i.shape[1]), (0, 0)), constant_values=1) for i in images])
-    whole_figure = Figure(figsize=(width / DPI, len(pixels) / DPI))
-    ax = whole_figure.add_axes((0, 0, 1, 1))
-    ax.set_axis_off()
-    ax.imshow(pixels, aspect="auto", interpolation="nearest")
-    return whole_figure

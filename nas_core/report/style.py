@@ -17,6 +17,8 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
+from nas_core.papers import OPERATIONS
+
 GREY = "#5F5F5F"
 FAINT = "#C4C4C4"
 SHADE = "#EEF1F6"  # behind the panels of intermediate edges
@@ -46,17 +48,7 @@ STYLES: dict[str, OpStyle] = {
     "dil5": OpStyle("dil5", "#882255", "P", (0, (4, 1.2, 1, 1.2))),
     "sep5": OpStyle("sep5", "#CC79A7", "*"),
 }
-SHORT: dict[str, str] = {
-    "skip_connect": "skip",
-    "max_pool_3x3": "max",
-    "avg_pool_3x3": "avg",
-    "sep_conv_3x3": "sep3",
-    "sep_conv_5x5": "sep5",
-    "sep_conv_7x7": "sep7",
-    "dil_conv_3x3": "dil3",
-    "dil_conv_5x5": "dil5",
-    "conv_7x1_1x7": "c7x1",
-}
+SHORT = {name: label for label, name in OPERATIONS.items()}
 # Curves that are not operations (methods, edges, groups) are told apart by all three of these, in this order.
 SERIES: tuple[tuple[str, Any, str], ...] = (
     ("#0072B2", "-", "o"),
@@ -82,16 +74,10 @@ def short(op: str) -> str:
 @contextmanager
 def use_style() -> Iterator[None]:
     """Draw in the project's style inside this context (also a decorator: ``@use_style()``); nothing leaks out of it."""
-    base = sns.axes_style("ticks") | sns.plotting_context("paper")
+    base = sns.axes_style("ticks") | sns.plotting_context("paper", font_scale=0.86)  # letters of 7.5 points and more
     ours = {
         "font.family": "DejaVu Sans",  # comes with matplotlib: the same letters on every machine
         "mathtext.fontset": "dejavusans",
-        "font.size": 8,
-        "axes.labelsize": 8.5,
-        "axes.titlesize": 9,
-        "xtick.labelsize": 7.5,
-        "ytick.labelsize": 7.5,
-        "legend.fontsize": 7.5,
         "legend.frameon": False,
         "axes.spines.top": False,
         "axes.spines.right": False,
@@ -99,13 +85,9 @@ def use_style() -> Iterator[None]:
         "axes.grid": True,
         "grid.color": "#E3E3E3",
         "grid.linewidth": 0.5,
-        "axes.axisbelow": True,
         "xtick.major.size": 3,
         "ytick.major.size": 3,
-        "lines.linewidth": 1.6,
         "lines.markersize": 4,
-        "figure.facecolor": "white",
-        "savefig.facecolor": "white",
         "svg.hashsalt": "nas-core",
     }
     with mpl.rc_context(base | ours):

@@ -66,19 +66,18 @@ def verdict_table(verdicts: Sequence[Verdict], claims: pd.DataFrame | None = Non
     known = papers.claims() if claims is None else claims
     if unknown := [v.id for v in verdicts if v.id not in known.index]:
         raise UserError(f"no claim {', '.join(unknown)} in claims.csv.")
-    rows = [
-        {
-            "sentence": known.loc[v.id, "sentence"],
-            "grade": known.loc[v.id, "grade"],
-            "verdict": v.verdict if not v.note else f"{v.verdict} ({v.note})",
+    rows = {
+        v.id: {
+            **known.loc[v.id, ["sentence", "grade"]],
+            "verdict": f"{v.verdict} ({v.note})" if v.note else v.verdict,
             "value": np.nan if v.value is None else float(v.value),
             "threshold": v.threshold,
             "seeds": len(v.seeds),
         }
         for v in verdicts
-    ]
+    }
     names = ["sentence", "grade", "verdict", "value", "threshold", "seeds"]
-    return pd.DataFrame(rows, columns=names, index=pd.Index([v.id for v in verdicts], name="claim"))
+    return pd.DataFrame(rows.values(), columns=names, index=pd.Index(rows, name="claim"))
 
 
 def verdict_text(verdicts: Sequence[Verdict], claims: pd.DataFrame | None = None) -> str:

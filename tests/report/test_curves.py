@@ -7,12 +7,14 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from scipy import stats
 
-from nas_core.cells.topology import darts_cell, minimal_cell, simplified_cell
+from nas_core.cells.topology import Topology, darts_cell, minimal_cell, simplified_cell
 from nas_core.papers import OPERATIONS
 from nas_core.report.curves import accuracy_curves, band, dropped_curves, entropy_curves, mean_band, probability_panels
 from nas_core.report.style import SHADE, WIRING_ORDER, op_style
 
 OPS = tuple(OPERATIONS.get(op, op) for op in WIRING_ORDER)
+
+TOPOLOGIES = [darts_cell(4), minimal_cell(), simplified_cell()]
 
 
 def draw(*shape: int) -> np.ndarray:
@@ -103,8 +105,8 @@ def test_entropy_curves_have_a_line_per_edge_and_the_mean() -> None:
     assert legend_texts(ax) == ["SNAS", "DARTS", "95 % interval of the mean", "one edge"]
 
 
-@pytest.mark.parametrize("topology", [darts_cell(4), minimal_cell(), simplified_cell()], ids=lambda t: t.name)
-def test_panels_show_every_edge_in_its_place(topology) -> None:
+@pytest.mark.parametrize("topology", TOPOLOGIES, ids=lambda t: t.name)
+def test_panels_show_every_edge_in_its_place(topology: Topology) -> None:
     prob = draw(3, 5, len(topology.edges), 8)
     figure = probability_panels(prob, OPS, topology, title="a title")
     panels = [ax for ax in figure.axes if ax.axison]
@@ -136,14 +138,16 @@ def test_panels_of_one_seed_have_one_line_per_operation() -> None:
     assert [line.get_color() for line in ax.lines] == [op_style(op).colour for op in OPS[:3]]
 
 
-def test_the_legend_does_not_cover_panels() -> None:
-    figure = probability_panels(draw(2, 5, 14, 8), OPS, darts_cell(4))
+@pytest.mark.parametrize("topology", TOPOLOGIES, ids=lambda t: t.name)
+def test_the_legend_does_not_cover_panels(topology: Topology) -> None:
+    figure = probability_panels(draw(2, 5, len(topology.edges), 8), OPS, topology)
     figure.draw_without_rendering()
     (owner,) = [ax for ax in figure.axes if ax.get_legend()]
     legend = owner.get_legend()
     assert legend is not None
     box = legend.get_window_extent()
-    assert not any(box.overlaps(ax.get_tightbbox()) for ax in figure.axes if ax.axison)
+    assert not any(box.overlaps(ax.get_window_extent()) for ax in figure.axes if ax.axison)
+    assert min(t.get_fontsize() for t in legend.get_texts()) >= 7
 
 
 def test_panels_reject_another_shape() -> None:
