@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
+import torch
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
@@ -47,6 +48,7 @@ class Session:
         self.seeds = check_seeds(seeds) or reporting_seeds(self.profile)
         self.out = Path(os.environ.get("NAS_OUT") or location() / "out" / self.profile)
         self._watched = "NAS_DRIVER" not in os.environ  # otherwise nobody looks while it runs
+        torch.set_num_threads(1)  # as in every run: networks this small only lose by more, and numbers depend on it
         self._kept: dict[str, list[Record]] = {}
         self._data = data_titles(self._configs())
 
@@ -59,7 +61,6 @@ class Session:
 
     def records(self, run: str) -> list[Record]:
         """The records of a catalogue run, one per seed; what is missing is computed, the rest is read."""
-        choose("run", run, RUN_IDS)
         if run not in self._kept:
             _check_declared(run)
             wanted = configs(run, self.profile, self.seeds)
