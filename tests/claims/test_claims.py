@@ -1,0 +1,175 @@
+"""Checks on records made by hand, where the right number is known."""
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from nas_core import papers
+from nas_core.catalogue import RUN_IDS, configs
+from nas_core.cells.genotype import CellGenotype, Genotype
+from nas_core.claims import CHECKS, Verdict, evaluate, per_seed
+from nas_core.claims.check import check
+from nas_core.claims.measures import first_third, rank_correlation
+from nas_core.config import RunConfig
+from nas_core.errors import UserError
+
+
+@dataclass
+class Fake:
+    """Stands in for a record."""
+
+    config: RunConfig
+    arrays: dict = field(default_factory=dict)
+    tables: dict = field(default_factory=dict)
+    genotypes: dict = field(default_factory=dict)
+
+    def array(self, name):
+        return self.arrays[name]
+
+    def table(self, name):
+        return self.tables[name]
+
+
+def wiring(run, dropped_by_epoch, profile="laptop", seed=0):
+    """A record of a 14-edge run; ``dropped_by_epoch``: the set of edges that none wins, for every epoch from 0."""
+    config = configs(run, profile, [seed])[0].but(epochs=len(dropped_by_epoch) - 1)
+    prob = np.full((len(dropped_by_epoch), 1, 14, 8), 0.05)
+    prob[..., 4] = 0.65
+    for epoch, edges in enumerate(dropped_by_epoch):
+        for edge in edges:
+            prob[epoch, 0, edge] = 0.05
+            prob[epoch, 0, edge, 0] = 0.65
+    return Fake(config, {"prob": prob})
+
+
+ALL, NOTHING, MIDDLE = set(range(14)), set(), {4, 7, 8, 11, 12, 13}
+P1_AND_P2 = [NOTHING, ALL, ALL, MIDDLE, MIDDLE, MIDDLE, MIDDLE]  # dropped early, then the input edges come back
+P3 = [NOTHING, NOTHING, {4}, MIDDLE, MIDDLE, ALL, ALL]
+
+
+@pytest.mark.parametrize("claim", ["C-W11a", "C-W11b", "C-W11c", "C-W12a", "C-W12b", "C-W12c", "C-W12d"])
+def test_p1_and_p2_are_recognised_and_their_absence_too(claim):
+    there = [wiring("W-DSNAS8", P1_AND_P2, seed=s) for s in range(3)]
+    absent = [wiring("W-DSNAS8", P3 if claim == "C-W12b" else [NOTHING] * 7, seed=s) for s in range(3)]
+    assert evaluate(claim, {"W-DSNAS8": there}).verdict == "holds"
+    assert evaluate(claim, {"W-DSNAS8": absent}).verdict == "fails"
+
+
+@pytest.mark.parametrize("claim", ["C-W13a", "C-W13b", "C-W14a", "C-W14b"])
+def test_p3_is_recognised_and_its_absence_too(claim):
+    there = [wiring("W-DARTS8", P3, seed=s) for s in range(3)]
+    absent = [wiring("W-DARTS8", P3[::-1], seed=s) for s in range(3)]
+    assert evaluate(claim, {"W-DARTS8": there}).verdict == "holds"
+    assert evaluate(claim, {"W-DARTS8": absent}).verdict == "fails"
+
+
+def test_shares_are_counted_to_the_edge():
+    record = wiring("W-DSNAS8", [NOTHING, MIDDLE | {0}, MIDDLE | {0, 1}, {4, 7}])
+    assert per_seed("C-W11a", [record]) == pytest.approx(7 / 14)  # the first third of 3 epochs is epoch 1
+    assert per_seed("C-W11b", [record]) == pytest.approx(7 / 14 - 2 / 14)
+    assert per_seed("C-W11c", [record]) == pytest.approx(2 / 6 - 0)
+    assert per_seed("C-W12a", [record]) == pytest.approx(7 / 14)
+    assert per_seed("C-W11c", [wiring("W-DSNAS8", [ALL] * 4)]) == 0
+
+
+def test_the_start_does_not_count_as_early():
+    record = wiring("W-DSNAS8", [ALL, NOTHING, NOTHING, NOTHING])
+    assert per_seed("C-W11a", [record]) == 0
+
+
+def test_darts_rule_share_of_intermediate_edges():
+    record = wiring("W-DARTS8", P3)
+    edges = ((0, 2, "skip_connect"), (1, 2, "skip_connect"), (2, 3, "skip_connect"), (0, 3, "skip_connect"))
+    record.genotypes = {"darts": [Genotype(CellGenotype(2, 4, edges, (2, 3, 4, 5)))]}
+    assert per_seed("C-WG", [record]) == pytest.approx(1 / 4)
+
+
+COLUMNS = ["epoch", "network", "statistics", "split", "acc"]
+
+
+def snas(run, valid, tests, entropy, seed=0):
+    config = configs(run, "laptop", [seed])[0].but(epochs=len(valid))
+    rows = [(t + 1, "supernet", "as trained", "valid", a) for t, a in enumerate(valid)]
+    for network, accuracy in tests.items():
+        rows.append((len(valid), network, "as trained", "test", accuracy))
+        rows.append((len(valid), network, "recalibrated", "test", accuracy + 0.5))
+    values = np.tile(np.array(entropy)[:, None, None], (1, 2, 14))
+    return Fake(config, {"arch_entropy": values}, {"accuracy": pd.DataFrame(rows, columns=COLUMNS)})
+
+
+def test_snas_claims_by_hand():
+    nats = math.log(8)
+    of_ours = {"supernet": 0.40, "child (argmax)": 0.43, "child (darts)": 0.1}
+    of_darts = {"supernet": 0.45, "child (argmax)": 0.9, "child (darts)": 0.20}
+    ours = snas("S-SNAS-mild", [0.2, 0.3, 0.4], of_ours, [nats, 1.5, 1.2, 1.0])
+    darts = snas("S-DARTS1", [0.5, 0.5, 0.5], of_darts, [nats, 2.0, 1.9, 1.8])
+    assert per_seed("C-SN3c", [darts], [ours]) == pytest.approx(30)  # the first of three epochs
+    assert per_seed("C-SN4a", [darts], [ours]) == pytest.approx(0)
+    assert per_seed("C-SN4b", [darts], [ours]) == pytest.approx(0.8)
+    assert per_seed("C-SN4c", [ours]) == pytest.approx(-1)
+    assert per_seed("C-SNT1a", [darts], [ours]) == pytest.approx(25 - -3)
+    assert per_seed("C-SNT1b", [ours]) == pytest.approx(3)
+    assert per_seed("C-SNT1c", [ours], [darts]) == pytest.approx(23)
+
+
+def test_claims_without_runs_hold_exactly():
+    assert evaluate("C-W12", {}).verdict == "holds"
+    assert evaluate("C-SNT1r", {}).verdict == "holds"
+
+
+def test_a_statistical_claim_needs_the_mean_and_the_majority():
+    good, bad = [wiring("W-DSNAS8", series) for series in (P1_AND_P2, [NOTHING] * 7)]
+    # Mean 2/3 over three seeds is above the bound 0.5 of C-W12d, and two of three seeds are.
+    assert evaluate("C-W12d", {"W-DSNAS8": [good, good, bad]}).verdict == "holds"
+    # Two of four seeds are no majority although the mean of C-W12c is still positive.
+    verdict = evaluate("C-W12c", {"W-DSNAS8": [good, good, bad, bad]})
+    assert verdict.value == pytest.approx(0.5)
+    assert (verdict.verdict, verdict.note) == ("fails", "2 of 4 seeds")
+    # The interval is that of Student's t: mean 0.5, standard error 1/sqrt(12), 3 degrees of freedom.
+    assert verdict.interval == pytest.approx((0.5 - 3.1824 / 12**0.5, 0.5 + 3.1824 / 12**0.5), abs=1e-4)
+
+
+def test_an_exact_claim_needs_every_seed(monkeypatch):
+    monkeypatch.setattr("nas_core.claims.check.CHECKS", dict(CHECKS))
+    check("C-W4a", "W-DSNAS8", "<", 1.0)(lambda record: float(record.config.seed))  # an X claim without a check so far
+    records = [wiring("W-DSNAS8", P1_AND_P2, seed=s) for s in (0, 0, 1)]
+    assert evaluate("C-W4a", {"W-DSNAS8": records}).verdict == "fails"
+    assert evaluate("C-W4a", {"W-DSNAS8": records[:2]}).verdict == "holds"
+
+
+def test_below_its_scale_a_claim_is_not_judged_and_without_records_not_run():
+    small = [wiring("W-DSNAS8", P1_AND_P2, profile="smoke", seed=s) for s in range(3)]
+    assert evaluate("C-W12a", {"W-DSNAS8": small}).verdict == "not at this scale"
+    assert evaluate("C-W12a", {}).verdict == "not run"
+    assert evaluate("C-SN3a", {}).verdict == "not run"  # ENAS is not there yet
+    assert evaluate("C-MT3", {}).verdict in ("not run", "reference")
+
+
+def test_nan_never_meets_a_bound():
+    assert not CHECKS["C-W13b"].holds(math.nan)
+
+
+def test_unknown_claims_and_verdicts_are_named():
+    with pytest.raises(UserError, match="C-W1x"):
+        evaluate("C-W1x", {})
+    with pytest.raises(UserError, match="perhaps"):
+        Verdict("C-W1a", "perhaps")
+
+
+def test_checks_belong_to_claims_and_use_catalogue_runs():
+    known = papers.claims()
+    assert set(CHECKS) <= set(known.index)
+    assert all(set(c.runs) <= set(RUN_IDS) for c in CHECKS.values())
+    runs_of = papers.artefacts().runs
+    for c in CHECKS.values():
+        if artefact := known.loc[c.id, "artefact"]:
+            assert set(c.runs) <= set(runs_of[artefact].split()), c.id
+
+
+def test_time_helpers():
+    assert first_third(16) == slice(1, 6)
+    assert rank_correlation(np.array([3.0, 2.0, 1.0])) == pytest.approx(-1)
+    assert rank_correlation(np.ones(4)) == 0
