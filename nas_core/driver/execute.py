@@ -109,6 +109,7 @@ class Executor:
             "OMP_NUM_THREADS": "1",  # notebooks side by side do not fight over the cores
             "JUPYTER_PREFER_ENV_PATH": "1",  # this environment's kernel, not one of the person's
             "JUPYTER_RUNTIME_DIR": str(self.folder / "runtime"),
+            "TMPDIR": str(self.folder),
             "IPYTHONDIR": str(self.folder / "ipython"),  # no start-up files of the person's
         }
         return {**os.environ, **ours}
