@@ -153,7 +153,7 @@ def test_save_passes_records_and_verdicts_on(saved: list[dict[str, Any]], tmp_pa
     assert [(v.id, v.verdict, v.value) for v in verdicts] == [("C-Ax", "holds", 2.0)]
     assert verdicts == s.verdicts("WI-A")
     (call,) = saved
-    assert (call["artefact"], call["title"]) == ("WI-A", "T")
+    assert (call["artefact"], call["title"], call["verdicts"]) == ("WI-A", "T", verdicts)
     assert call["seeds"] == (0, 1)
     assert call["runs"] == [record.config.key() for record in s.records("W-DSNAS8")]
     assert (call["profile"], call["dataset"]) == ("smoke", "Fashion-MNIST 7x7, 64 images")
