@@ -2,9 +2,9 @@
 
 On disk, below ``$NAS_RUNS`` (by default ``.runs`` in the checkout)::
 
-    records/<key>/record.json            config, provenance, genotypes, digests, replay anchors, sha256 of every file
+    records/<key>/record.json            config, provenance, genotypes, digests, sha256 of every file
     records/<key>/<table>.csv
-    records/<key>/arrays.safetensors     weights.safetensors    anchors/{epoch,end}.safetensors
+    records/<key>/{arrays,weights,anchors}.safetensors
     checkpoints/<key>/step-*.safetensors the last two of a run that is not done
     failures/<key>.txt                   traceback of the last failure
     exca/                                claims: who computes what at the moment
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from nas_core.errors import UserError
@@ -63,38 +64,22 @@ def obtain(
         raise UserError(f"jobs must be a whole number from 1, not {jobs}.")
     root = location()
     orders = {config.key(): Order(config, root, build) for config in configs}
-    records: dict[str, Record] = {}
-    for key, order in orders.items():
-        state, record = examine(order)
-        if record is not None and state == "found":
-            records[key] = record
-    _tell_found(orders, records, echo)
-    wanted = [order for key, order in orders.items() if key not in records]
-    failures = _compute(wanted, jobs or default_jobs(), progress, echo) if wanted else {}
+    seen = {key: examine(order) for key, order in orders.items()}
+    records = {key: record for key, (state, record) in seen.items() if record is not None and state == "found"}
+    asked = Counter(order.config.run for order in orders.values())
+    for run, count in Counter(orders[key].config.run for key in records).items():
+        echo(f"{run}: {count} of {asked[run]} records found")
+    failures: dict[str, str] = {}
+    if wanted := [order for key, order in orders.items() if key not in records]:
+        make_folder(root / "records")
+        with closing(Progress(wanted, progress, echo)) as bar:
+            failures = run_all(wanted, jobs or default_jobs(), bar)
     for order in wanted:
-        if order.key in failures:
-            continue
         state, record = examine(order)
-        if record is not None:
+        if record is not None and order.key not in failures:
             records[order.key] = record
         else:
-            failures[order.key] = f"{state}, although it was just computed"
+            failures.setdefault(order.key, f"{state}, although it was just computed")
     if failures:
         raise RunsFailed(failures, records)
     return [records[config.key()] for config in configs]
-
-
-def _compute(wanted: list[Order], jobs: int, progress: bool, echo: Callable[[str], None]) -> dict[str, str]:
-    make_folder(wanted[0].root / "records")
-    bar = Progress(wanted, progress, echo)
-    try:
-        return run_all(wanted, jobs, bar)
-    finally:
-        bar.close()
-
-
-def _tell_found(orders: dict[str, Order], records: dict[str, Record], echo: Callable[[str], None]) -> None:
-    wanted = Counter(order.config.run for order in orders.values())
-    found = Counter(orders[key].config.run for key in records)
-    for run, count in found.items():
-        echo(f"{run}: {count} of {wanted[run]} records found")

@@ -14,8 +14,6 @@ from nas_core.runs import tree
 from nas_core.runs.files import make_folder
 from nas_core.runs.tree import Damaged
 
-KEPT = 2  # the newest may turn out damaged; then the one before it serves
-
 
 def interval() -> float:
     """Seconds between two checkpoints: ``$NAS_CHECKPOINT_SECONDS``, by default 15."""
@@ -39,9 +37,9 @@ class Checkpoints:
         return time.monotonic() - self._last >= self.seconds
 
     def save(self, step: int, state: Any) -> None:
-        """Write the state after ``step`` steps and drop all but the newest two."""
+        """Write the state after ``step`` steps; of those before, only the newest stays, in case this one is damaged."""
         tree.save(make_folder(self.folder) / f"step-{step:09d}.safetensors", state)
-        for old in self._files()[:-KEPT]:
+        for old in self._files()[:-2]:
             old.unlink(missing_ok=True)
         self._last = time.monotonic()
 

@@ -50,10 +50,12 @@ def write_atomic(path: Path, data: bytes) -> None:
 def new_folder(path: Path) -> Iterator[Path]:
     """A folder to fill, which appears at ``path`` when the block ends well, replacing what was there.
 
-    A process killed between the two renames leaves no folder at ``path``, never half a one.
+    A process killed between the two renames leaves no folder at ``path``, never half a one; what it left beside it
+    goes now, so this is only for whoever holds the claim on ``path``.
     """
-    fresh, old = _aside(path), _aside(path)
-    make_folder(fresh)
+    for rest in path.parent.glob(f".{path.name}.*"):
+        shutil.rmtree(rest, ignore_errors=True)
+    fresh, old = make_folder(_aside(path)), _aside(path)
     try:
         yield fresh
         with writing(path):
@@ -62,18 +64,9 @@ def new_folder(path: Path) -> Iterator[Path]:
                 os.rename(path, old)
             os.rename(fresh, path)
             _sync(path.parent)
-        shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
-
-
-def sweep(path: Path) -> None:
-    """Remove what killed writers of ``path`` left beside it; only for whoever holds the claim on it."""
-    for rest in path.parent.glob(f".{path.name}.*"):
-        if rest.is_dir():
-            shutil.rmtree(rest, ignore_errors=True)
-        else:
-            rest.unlink(missing_ok=True)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _aside(path: Path) -> Path:

@@ -27,27 +27,14 @@ class Progress:
         self.lock = threading.Lock()
         self.share = {order.key: 0.0 for order in orders}
         self.steps: dict[str, str] = {}
-        total = sum(order.config.cost() for order in orders)
-        self.bar = tqdm(
-            total=total,
-            disable=not (show and watched()),
-            leave=False,
-            bar_format=FORMAT,
-            smoothing=0,
-            mininterval=0.2,
-            miniters=0,
-            dynamic_ncols=True,
-        )
+        total, hidden = sum(order.config.cost() for order in orders), not (show and watched())
+        self.bar = tqdm(total=total, disable=hidden, leave=False, bar_format=FORMAT, smoothing=0, miniters=0)
+        self.close = self.bar.close
 
     def say(self, line: str) -> None:
         """Print one line."""
         with self.lock, tqdm.external_write_mode():
             self.echo(line)
-
-    def start(self, order: Order) -> None:
-        """A run's turn has come."""
-        with self.lock:
-            self.steps[order.key] = f"{order.config.run} s{order.config.seed}"
 
     def ticker(self, order: Order) -> Callable[[int, int, int], None]:
         """A function to call with a run's steps done, steps in all, and steps done before this process came."""
@@ -55,30 +42,25 @@ class Progress:
         def tick(done: int, total: int, first: int) -> None:
             if self.bar.disable:
                 return
-            cost = order.config.cost()
             with self.lock:
-                if self.share[order.key] == 0.0:
-                    self.bar.initial += cost * first / total  # not counted in the speed
-                self._advance(order, cost * done / total)
                 self.steps[order.key] = f"{order.config.run} s{order.config.seed} {done}/{total}"
                 self.bar.set_postfix_str(", ".join(self.steps.values()), refresh=False)
+                self._advance(order, done / total, first / total)
 
         return tick
 
     def end(self, order: Order, failure: str | None) -> None:
         """A run is done, or has failed."""
         with self.lock:
-            if not self.bar.disable and self.share[order.key] == 0.0:
-                self.bar.initial += order.config.cost()  # nothing was computed here: not counted in the speed
-            self._advance(order, order.config.cost())
             self.steps.pop(order.key, None)
+            if not self.bar.disable:
+                self._advance(order, 1.0, 1.0)
         if failure is not None:
             self.say(f"{order.name}: failed: {failure}")
 
-    def close(self) -> None:
-        """Remove the bar."""
-        self.bar.close()
-
-    def _advance(self, order: Order, share: float) -> None:
-        self.bar.update(share - self.share[order.key])
+    def _advance(self, order: Order, share: float, found: float) -> None:
+        """A run is done to this share, of which the share ``found`` when it came up is not counted in the speed."""
+        if self.share[order.key] == 0.0:
+            self.bar.initial += order.config.cost() * found
+        self.bar.update(order.config.cost() * (share - self.share[order.key]))
         self.share[order.key] = share

@@ -1,12 +1,13 @@
 """Is a record still valid although the source has changed? Replay three short stretches of its run and compare.
 
-While a run is computed, a :class:`Trace` keeps what that takes: the losses of its first steps, and for the close of
-the first epoch and for the last steps a checkpoint just before, the losses, and a digest of the whole state after.
+While a run is computed, its *anchors* are collected: the losses of its first steps, and for the close of the first
+epoch and for the last steps the state just before, the losses, and a digest of the whole state after.
 """
 
 from __future__ import annotations
 
 import ast
+import copy
 import hashlib
 import platform
 from collections.abc import Callable
@@ -18,7 +19,6 @@ import numpy as np
 import torch
 
 from nas_core.runs import store, tree
-from nas_core.runs.files import make_folder
 
 if TYPE_CHECKING:
     from nas_core.config import RunConfig
@@ -30,10 +30,7 @@ FIRST, TAIL = 3, 2  # steps replayed from the start; steps replayed up to the cl
 
 @cache
 def fingerprint() -> str:
-    """A digest of everything that computes a run: source without comments and docstrings, data, torch, numpy, machine.
-
-    Taken once a process, as modules are imported once.
-    """
+    """A digest of all that computes a run, as this process has it: source without comments, data, torch, numpy, CPU."""
     parts = [source_digest(Path(__file__).parents[1]), torch.__version__, np.__version__, platform.machine()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
@@ -67,56 +64,41 @@ def stretches(total: int, steps_per_epoch: int | None) -> dict[str, tuple[int, i
     return out | {"end": (max(0, total - TAIL), total)}
 
 
-class Trace:
-    """Collects the anchors of a run while it is computed; its checkpoints lie in ``folder`` until the run is done."""
+def anchors_of(search: Search) -> dict[str, dict[str, Any]]:
+    """The anchors of a run that has not begun, by stretch: nothing is in them yet."""
+    parts = stretches(search.total, getattr(search, "steps_per_epoch", None))
+    return {k: {"start": a, "stop": b, "state": None, "losses": [], "after": ""} for k, (a, b) in parts.items()}
 
-    def __init__(self, folder: Path, search: Search) -> None:
-        self.folder = folder
-        parts = stretches(search.total, getattr(search, "steps_per_epoch", None))
-        self.anchors: dict[str, dict[str, Any]] = {
-            name: {"start": start, "stop": stop, "losses": [], "after": ""} for name, (start, stop) in parts.items()
-        }
 
-    def before(self, search: Search) -> None:
-        """To be called before every step."""
-        for name, anchor in self.anchors.items():
-            if anchor["start"] == search.done > 0:
-                tree.save(make_folder(self.folder) / f"anchor-{name}.safetensors", search.state())
-
-    def after(self, search: Search, loss: float) -> None:
-        """To be called after every step, with its loss."""
-        for anchor in self.anchors.values():
-            if anchor["start"] < search.done <= anchor["stop"]:
-                anchor["losses"].append(repr(float(loss)))
-            if search.done == anchor["stop"]:
-                anchor["after"] = tree.digest(search.state())
-
-    def collected(self, done: int) -> dict[str, dict[str, Any]]:
-        """The anchors with their checkpoints, of which those before step ``done`` must be there; raises Damaged."""
-        states = {
-            name: tree.load(self.folder / f"anchor-{name}.safetensors") if 0 < a["start"] < done else None
-            for name, a in self.anchors.items()
-        }
-        return {name: {**a, "state": states[name]} for name, a in self.anchors.items()}
+def step(search: Search, anchors: dict[str, dict[str, Any]]) -> None:
+    """One step of the run, remembered in the anchors that it belongs to."""
+    for anchor in anchors.values():
+        if anchor["start"] == search.done > 0:
+            anchor["state"] = copy.deepcopy(search.state())
+    loss = repr(float(search.step()))
+    for anchor in anchors.values():
+        if anchor["start"] < search.done <= anchor["stop"]:
+            anchor["losses"].append(loss)
+        if anchor["stop"] == search.done:
+            anchor["after"] = tree.digest(search.state())
 
 
 def replay(record: store.Record, build: Callable[[RunConfig], Search]) -> str | None:
     """None when the present source gives the record's numbers bit for bit, otherwise the first difference, in words."""
-    meta = store.read_meta(record.folder)
     try:
-        for name, anchor in meta["anchors"].items():
+        for anchor in tree.load(record.folder / "anchors.safetensors").values():
             search = build(record.config)
-            if search.total != (steps := meta["provenance"]["steps"]):
+            if search.total != (steps := record.provenance["steps"]):
                 return f"it has {search.total} steps and had {steps}"
-            if anchor["start"] > 0:
-                search.load_state(tree.load(record.folder / "anchors" / f"{name}.safetensors"))
+            if anchor["state"] is not None:
+                search.load_state(anchor["state"])
             for expected in anchor["losses"]:
                 loss = repr(float(search.step()))
                 if loss != expected:
                     return f"the loss of step {search.done} is {loss} and was {expected}"
             if tree.digest(search.state()) != anchor["after"]:
                 return f"the state after step {search.done} is another"
-        now, then = store.contents(search.result()), meta["contents"]
+        now, then = store.contents(search.result()), store.read_meta(record.folder)["contents"]
     except Exception as error:  # changed source can fail in any way; recomputing then says how
         return f"it fails with {type(error).__name__}: {error}"
     other = sorted(name for name in now.keys() | then.keys() if now.get(name) != then.get(name))

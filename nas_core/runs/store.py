@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import io
 import json
@@ -19,12 +18,14 @@ import torch
 from nas_core.cells.genotype import Genotype
 from nas_core.errors import choose
 from nas_core.runs import tree
-from nas_core.runs.files import new_folder, write_atomic, writing
+from nas_core.runs.files import new_folder, write_atomic
 from nas_core.runs.tree import Damaged
 
 if TYPE_CHECKING:
     from nas_core.config import RunConfig
     from nas_core.trainers import Result
+
+FORMAT = 2  # of the files of a record
 
 
 def location() -> Path:
@@ -50,8 +51,8 @@ class Record:
 
     def table(self, name: str) -> pd.DataFrame:
         """The table ``name``, exactly as the trainer returned it."""
-        choose("table", name, self._meta["tables"])
-        return _table((self.folder / f"{name}.csv").read_text("utf8"), self._meta["tables"][name])
+        dtypes = self._meta["tables"][choose("table", name, self._meta["tables"])]
+        return _table((self.folder / f"{name}.csv").read_text("utf8"), dtypes)
 
     def array(self, name: str) -> np.ndarray:
         """The array ``name``, exactly as the trainer returned it."""
@@ -59,8 +60,7 @@ class Record:
 
     def weights(self) -> dict[str, torch.Tensor]:
         """The final weights by name; empty when the run keeps none."""
-        path = self.folder / "weights.safetensors"
-        return tree.load(path) if path.exists() else {}
+        return tree.load(self.folder / "weights.safetensors")
 
     @property
     def genotypes(self) -> dict[str, list[Genotype]]:
@@ -79,50 +79,45 @@ class Record:
 def write_record(
     folder: Path, config: RunConfig, result: Result, provenance: dict[str, Any], anchors: dict[str, Any]
 ) -> None:
-    """Write the record of a finished run; ``anchors`` are its replay anchors (see :mod:`nas_core.runs.replay`)."""
+    """Write the record of a finished run; ``anchors`` are what :mod:`nas_core.runs.replay` needs."""
     meta: dict[str, Any] = {
-        "format": 1,
+        "format": FORMAT,
         "key": config.key(),
         "config": config.model_dump(mode="json"),
         "provenance": provenance,
         "genotypes": {k: [json.loads(g) for g in v] for k, v in result.genotypes.items()},
-        "tables": {k: {c: str(t) for c, t in f.dtypes.items()} for k, f in result.tables.items()},
+        "tables": {k: {str(c): str(t) for c, t in f.dtypes.items()} for k, f in result.tables.items()},
         "contents": contents(result),
-        "anchors": {name: {k: v for k, v in a.items() if k != "state"} for name, a in anchors.items()},
     }
     with new_folder(folder) as fresh:
         for name, frame in result.tables.items():
-            write_atomic(fresh / f"{name}.csv", _table_bytes(name, frame))
-        tree.save(fresh / "arrays.safetensors", result.arrays)
-        if result.weights:
-            tree.save(fresh / "weights.safetensors", result.weights)
-        with writing(fresh):
-            (fresh / "anchors").mkdir()
-        for name, anchor in anchors.items():
-            if anchor["state"] is not None:
-                tree.save(fresh / "anchors" / f"{name}.safetensors", anchor["state"])
-        meta["files"] = {str(p.relative_to(fresh)): _sha256(p) for p in sorted(fresh.rglob("*")) if p.is_file()}
+            write_atomic(fresh / f"{name}.csv", _csv(name, frame).encode())
+        for name, values in (("arrays", result.arrays), ("weights", result.weights), ("anchors", anchors)):
+            tree.save(fresh / f"{name}.safetensors", values)
+        meta["files"] = {path.name: _sha256(path.read_bytes()) for path in sorted(fresh.iterdir())}
         write_meta(fresh, meta)
 
 
 def contents(result: Result) -> dict[str, str]:
     """A digest of every table, array, genotype list and weight of a result: what "equal bit for bit" compares."""
-    out = {f"table {k}": hashlib.sha256(_table_bytes(k, f)).hexdigest() for k, f in result.tables.items()}
-    out |= {f"array {k}": tree.digest(a) for k, a in result.arrays.items()}
-    out |= {f"genotypes {k}": tree.digest([json.loads(g) for g in v]) for k, v in result.genotypes.items()}
-    return out | {f"weight {k}": tree.digest(w) for k, w in result.weights.items()}
+    tables = {k: _csv(k, frame) for k, frame in result.tables.items()}
+    kinds: dict[str, dict[str, Any]]
+    kinds = {"table": tables, "array": result.arrays, "genotypes": result.genotypes, "weight": result.weights}
+    return {f"{kind} {k}": tree.digest(v) for kind, values in kinds.items() for k, v in values.items()}
 
 
 def open_record(folder: Path, config: RunConfig) -> Record:
     """The record in ``folder``, every file of it verified; raises :class:`Damaged`."""
     meta = read_meta(folder)
+    if meta["format"] != FORMAT:
+        raise Damaged(f"{folder / 'record.json'} has format {meta['format']}, not {FORMAT}")
     if meta["config"] != config.model_dump(mode="json"):
         raise Damaged(f"{folder / 'record.json'} belongs to another configuration")
-    for name, expected in meta["files"].items():
-        if not (folder / name).is_file():
-            raise Damaged(f"{folder / name} is missing")
-        if _sha256(folder / name) != expected:
-            raise Damaged(f"{folder / name} does not match its checksum")
+    for path, expected in [(folder / name, sha256) for name, sha256 in meta["files"].items()]:
+        if not path.is_file():
+            raise Damaged(f"{path} is missing")
+        if _sha256(path.read_bytes()) != expected:
+            raise Damaged(f"{path} does not match its checksum")
     return Record(config, folder, meta["provenance"])
 
 
@@ -134,27 +129,22 @@ def read_meta(folder: Path) -> dict[str, Any]:
         claimed = meta.pop("sha256")
     except Exception as error:  # unreadable, no JSON, another shape: all are damage
         raise Damaged(f"{path} cannot be read ({type(error).__name__}: {error})") from error
-    if claimed != _meta_sha256(meta):
+    if claimed != _sha256(json.dumps(meta).encode()):
         raise Damaged(f"{path} does not match its checksum")
     return meta
 
 
 def write_meta(folder: Path, meta: dict[str, Any]) -> None:
     """Write record.json, with a checksum of itself."""
-    text = json.dumps({**meta, "sha256": _meta_sha256(meta)}, indent=1)
+    text = json.dumps({**meta, "sha256": _sha256(json.dumps(meta).encode())}, indent=1)
     write_atomic(folder / "record.json", text.encode())
 
 
-def _meta_sha256(meta: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(meta, sort_keys=True).encode()).hexdigest()
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _table_bytes(name: str, frame: pd.DataFrame) -> bytes:
+def _csv(name: str, frame: pd.DataFrame) -> str:
     """The table as CSV; raises ValueError when reading that back would not give the same table."""
     text = frame.to_csv(index=False, lineterminator="\n")
     try:
@@ -162,22 +152,11 @@ def _table_bytes(name: str, frame: pd.DataFrame) -> bytes:
         pd.testing.assert_frame_equal(frame, again, check_exact=True)
     except (AssertionError, ValueError, TypeError) as error:
         raise ValueError(f"table {name!r} cannot be stored exactly as CSV: {error}") from error
-    return text.encode()
+    return text
 
 
 def _table(text: str, dtypes: dict[str, str]) -> pd.DataFrame:
     """A table from its CSV; only a float can be missing, so that the texts "" and "NA" stay what they are."""
-    rows = list(csv.reader(io.StringIO(text)))[1:]
-    return pd.DataFrame(
-        {name: _column([row[i] for row in rows], kind) for i, (name, kind) in enumerate(dtypes.items())}
-    )
-
-
-def _column(cells: list[str], kind: str) -> pd.Series:
-    if kind.startswith("float"):
-        return pd.Series([float(cell or "nan") for cell in cells], dtype=kind)
-    if kind.startswith(("int", "uint")):
-        return pd.Series([int(cell) for cell in cells], dtype=kind)
-    if kind == "bool":
-        return pd.Series([cell == "True" for cell in cells], dtype=kind)
-    return pd.Series(cells, dtype=kind)
+    floats = {k: lambda cell: float(cell or "nan") for k, kind in dtypes.items() if kind.startswith("float")}
+    others = {k: kind for k, kind in dtypes.items() if k not in floats}
+    return pd.read_csv(io.StringIO(text), converters=floats, dtype=others, keep_default_na=False).astype(dtypes)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +20,13 @@ class Damaged(Exception):
 
 
 def save(path: Path, tree: Any) -> None:
-    """Write ``tree`` to ``path`` atomically.
+    """Write a tree of dict, list, tuple, tensors, numpy arrays and scalars, str, int, float, bool, None, atomically.
 
-    A tree is built of dict, list, tuple, torch tensors, numpy arrays and scalars, str, int, float, bool and None.
-    Tensors and arrays are ordinary entries of the safetensors file, named after their place in the tree; the rest is
-    JSON in its header. Raises TypeError that names the place of anything else.
+    Tensors are named after their place; the rest is JSON in the file's header. TypeError names the place of all else.
     """
-    structure, tensors, strides = _encode(tree)
-    header = {"structure": structure, "strides": strides, "sha256": _checksum(structure, str(strides), tensors)}
-    write_atomic(path, tensor_bytes(tensors, metadata={"tree": json.dumps(header)}))  # one entry: they are not ordered
+    structure, tensors = _encode(tree)
+    header = json.dumps([structure, _checksum(structure, tensors)])
+    write_atomic(path, tensor_bytes(tensors, metadata={"tree": header}))  # one entry: they are not ordered
 
 
 def load(path: Path) -> Any:
@@ -39,63 +36,46 @@ def load(path: Path) -> Any:
     """
     try:
         data = path.read_bytes()
-        header = json.loads(json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]["tree"])
-        structure, strides, tensors = header["structure"], header["strides"], read_tensors(data)
-        intact = header["sha256"] == _checksum(structure, str(strides), tensors)
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
+        (structure, sha256), tensors = json.loads(header["tree"]), read_tensors(data)
+        intact = sha256 == _checksum(structure, tensors)
     except Exception as error:  # a damaged file can fail in any way: unreadable, no header, no JSON, wrong lengths
         raise Damaged(f"{path} cannot be read ({type(error).__name__}: {error})") from error
     if not intact:
         raise Damaged(f"{path} does not match its checksum")
-    placed = {
-        name: torch.empty_strided(t.shape, strides.get(name, t.stride()), dtype=t.dtype).copy_(t)
-        for name, t in tensors.items()
-    }
-    return _decode(json.loads(structure), placed)
+    return _decode(json.loads(structure), tensors)
 
 
 def digest(tree: Any) -> str:
     """The sha256 of a tree's values; two trees share it exactly when they are equal bit for bit."""
-    structure, tensors, _ = _encode(tree)
-    return _checksum(structure, "", tensors)
+    return _checksum(*_encode(tree, strides=False))
 
 
-def _checksum(structure: str, strides: str, tensors: dict[str, torch.Tensor]) -> str:
-    total = hashlib.sha256(f"{structure}\n{strides}\n".encode())
-    for name in sorted(tensors):
-        t = tensors[name]
-        total.update(f"{name} {t.dtype} {tuple(t.shape)}\n".encode())
-        total.update(t.contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return total.hexdigest()
+def _checksum(structure: str, tensors: dict[str, torch.Tensor]) -> str:
+    return hashlib.sha256(structure.encode() + tensor_bytes(tensors)).hexdigest()
 
 
-def _encode(tree: Any) -> tuple[str, dict[str, torch.Tensor], dict[str, list[int]]]:
-    """The tree's structure as JSON, its tensors by name, and the strides of those that are not stored row by row."""
+def _encode(tree: Any, *, strides: bool = True) -> tuple[str, dict[str, torch.Tensor]]:
+    """The tree's structure as JSON, with the strides of tensors that are not stored row by row; its tensors by name."""
     tensors: dict[str, torch.Tensor] = {}
-    strides: dict[str, list[int]] = {}
 
-    def keep(value: torch.Tensor, place: str) -> str:
+    def keep(kind: str, value: torch.Tensor, place: str) -> dict[str, Any]:
         name = place.strip("/") or "root"
         while name in tensors or name == "__metadata__":
             name += "+"
         value = value.detach().cpu()
         tensors[name] = value.clone(memory_format=torch.contiguous_format)  # safetensors refuses shared memory
-        dense = torch.empty_like(value, memory_format=torch.preserve_format).stride() == value.stride()
-        if dense and value.stride() != torch.empty(value.shape).stride():
-            strides[name] = list(value.stride())
-        return name
+        dense = torch.empty_like(value).stride() == value.stride() != tensors[name].stride()
+        return {kind: [name, value.stride() if dense and strides else None]}
 
     def walk(value: Any, place: str) -> Any:
-        if value is None or isinstance(value, (bool, str)):
-            return value
         if isinstance(value, torch.Tensor):
-            return {"tensor": keep(value, place)}
-        if isinstance(value, (np.ndarray, np.generic)):
+            return keep("tensor", value, place)
+        if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "biufc":
             kind = "array" if isinstance(value, np.ndarray) else "scalar"
-            return {kind: keep(_from_numpy(np.asarray(value), place), place)}
-        if isinstance(value, int):
+            return keep(kind, torch.from_numpy(np.array(value)), place)
+        if value is None or isinstance(value, (bool, str, int, float)):
             return value
-        if isinstance(value, float):
-            return value if math.isfinite(value) else {"float": repr(value)}
         if isinstance(value, dict):
             return {"dict": [[walk(k, place), walk(v, f"{place}/{k}")] for k, v in value.items()]}
         if isinstance(value, (list, tuple)):
@@ -103,17 +83,7 @@ def _encode(tree: Any) -> tuple[str, dict[str, torch.Tensor], dict[str, list[int
             return items if isinstance(value, list) else {"tuple": items}
         raise TypeError(f"cannot store a {type(value).__name__} (at {place or '/'})")
 
-    structure = json.dumps(walk(tree, ""), allow_nan=False, separators=(",", ":"))
-    return structure, tensors, strides
-
-
-def _from_numpy(value: np.ndarray, place: str) -> torch.Tensor:
-    if any(stride < 0 for stride in value.strides) or not value.flags.writeable:
-        value = value.copy()
-    try:
-        return torch.from_numpy(value)
-    except TypeError as error:
-        raise TypeError(f"cannot store an array of {value.dtype} (at {place or '/'})") from error
+    return json.dumps(walk(tree, "")), tensors
 
 
 def _decode(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
@@ -126,7 +96,6 @@ def _decode(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
         return {_decode(k, tensors): _decode(v, tensors) for k, v in content}
     if kind == "tuple":
         return tuple(_decode(v, tensors) for v in content)
-    if kind == "float":
-        return float(content)
-    tensor = tensors[content]
+    stored = tensors[content[0]]
+    tensor = torch.empty_strided(stored.shape, content[1] or stored.stride(), dtype=stored.dtype).copy_(stored)
     return tensor if kind == "tensor" else tensor.numpy() if kind == "array" else tensor.numpy()[()]

@@ -47,8 +47,6 @@ def test_list_shows_every_run_and_its_state(keys: list[str], root: Path, capsys)
     capsys.readouterr()
     run("list")
     assert "interrupted, has a checkpoint" in capsys.readouterr().out
-    run("list", "--profile", "laptop")
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["key", keys[2]]
 
 
 def test_list_of_an_empty_store(root: Path, capsys) -> None:
@@ -68,7 +66,7 @@ def test_show_prints_config_and_provenance(keys: list[str], capsys) -> None:
 
 
 def test_an_unknown_or_ambiguous_key_is_named_with_the_nearest(keys: list[str]) -> None:
-    with pytest.raises(UserError, match=rf"^no record 'T-ODL'; did you mean '{keys[2]}'\? `runs list` shows all 4\.$"):
+    with pytest.raises(UserError, match=rf"^unknown record 'T-ODL'.* {keys[2]}"):
         run("show", "T-ODL")
     with pytest.raises(UserError, match=r"^'T-TOY' is the beginning of 3 keys: T-TOY-s0"):
         run("show", "T-TOY")
@@ -82,12 +80,12 @@ def test_clear_deletes_what_is_named_and_nothing_else(keys: list[str], root: Pat
 
     with pytest.raises(UserError, match="name the records to delete"):
         run("clear")
-    with pytest.raises(UserError, match="no record 'nothing'"):
+    with pytest.raises(UserError, match="unknown record 'nothing'"):
         run("clear", keys[0], "nothing")
     assert left() == set(keys)
     assert run("clear", keys[0]) == 0
     assert left() == set(keys[1:])
-    assert run("clear", "--profile", "laptop") == 0
+    assert run("clear", "T-OLD") == 0
     assert left() == {keys[1], keys[3]}
     assert run("clear", "--all") == 0
     assert left() == set()

@@ -33,8 +33,7 @@ def in_child(action: Callable[[], Any]) -> int:
 def content(record: Record) -> dict[str, Any]:
     """What must be equal bit for bit between two records of one config."""
     meta = read_meta(record.folder)
-    files = {k: v for k, v in meta["files"].items() if not k.startswith("anchors/")}
-    return {"files": files, **{k: meta[k] for k in ("contents", "genotypes", "anchors", "tables", "config")}}
+    return {k: meta[k] for k in ("files", "contents", "genotypes", "tables", "config")}
 
 
 class Stop(BaseException):
