@@ -20,9 +20,8 @@ def released(arch: str) -> Genotype:
 
 
 def network(genotype: Genotype, *, channels: int = 4, layers: int = 6, auxiliary: bool = False) -> EvaluationNetwork:
-    return EvaluationNetwork(
-        genotype, channels=channels, layers=layers, classes=10, in_channels=3, auxiliary=auxiliary, generator=generator()
-    )
+    size = {"channels": channels, "layers": layers, "classes": 10, "in_channels": 3}
+    return EvaluationNetwork(genotype, **size, auxiliary=auxiliary, generator=generator())
 
 
 @pytest.mark.parametrize("arch", COUNTS.index)
