@@ -13,7 +13,7 @@ from nas_core.report.save import DPI, picture
 
 
 def stack(*rows: Figure | Sequence[Figure]) -> Figure:
-    """Rows of figures below each other, a row being one or several side by side; exact at the resolution of ``save``."""
+    """Rows of figures below each other, a row being one or several side by side; exact at ``save``'s resolution."""
     pictures = [[_pixels(f) for f in ([row] if isinstance(row, Figure) else row)] for row in rows]
     pixels = _joined([_joined(row, 1) for row in pictures], 0)
     whole = Figure(figsize=(pixels.shape[1] / DPI, pixels.shape[0] / DPI))
