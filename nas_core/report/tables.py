@@ -135,13 +135,14 @@ def table_figure(table: pd.DataFrame, title: str = "", *, width: int = 38) -> Fi
 
 
 def _texts(column: pd.Series) -> list[str]:
-    """The cells of a column as a person reads them; floats of one size with equally many decimals."""
+    """The cells of a column as a person reads them; floats of about one size with equally many decimals."""
     texts = [number(value) for value in column]
-    plain = pd.api.types.is_float_dtype(column) and bool((column.dropna() < 1000).all())
-    if plain and not any("e" in text for text in texts):
-        decimals = max(len(text.partition(".")[2]) for text in texts)
-        texts = [f"{value:.{decimals}f}" if text else "" for text, value in zip(texts, column, strict=True)]
-    return texts
+    sizes = [abs(v) for v in column if v] if pd.api.types.is_float_dtype(column) else []
+    sizes = [v for v in sizes if not math.isnan(v)]
+    if not sizes or not 1e-3 <= max(sizes) < 1000 or min(sizes) < max(sizes) / 1000:
+        return texts
+    decimals = min(max(len(text.partition(".")[2]) for text in texts), 3 - math.floor(math.log10(max(sizes))))
+    return [f"{value:.{decimals}f}" if text else "" for text, value in zip(texts, column, strict=True)]
 
 
 def _inches(text: str) -> float:

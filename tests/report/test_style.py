@@ -31,12 +31,13 @@ def test_report_imports_no_torch() -> None:
 
 
 def test_style_does_not_leak_and_text_is_large_enough() -> None:
-    before = dict(mpl.rcParams)
-    with use_style():
-        assert mpl.rcParams["svg.hashsalt"] == "nas-core"
-        sizes = [mpl.rcParams[k] for k in ("font.size", "xtick.labelsize", "ytick.labelsize", "legend.fontsize")]
-    assert min(sizes) >= 7
-    assert dict(mpl.rcParams) == before
+    with mpl.rc_context({"svg.hashsalt": "another", "font.size": 31}):
+        before = dict(mpl.rcParams)
+        with use_style():
+            assert mpl.rcParams["svg.hashsalt"] == "nas-core"
+            sizes = [mpl.rcParams[k] for k in ("font.size", "xtick.labelsize", "ytick.labelsize", "legend.fontsize")]
+        assert min(sizes) >= 7
+        assert dict(mpl.rcParams) == before
 
 
 def test_drawing_leaves_no_pyplot_figure() -> None:

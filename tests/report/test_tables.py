@@ -116,6 +116,22 @@ def test_a_table_as_a_picture_shows_every_cell_inside_it() -> None:
     assert not any(a.overlaps(b) for k, a in enumerate(boxes) for b in boxes[:k])
 
 
+@pytest.mark.parametrize(
+    ("values", "texts"),
+    [
+        ([0.9195, 23.26083, 5.35351], ["0.92", "23.26", "5.35"]),
+        ([3.0, 2.85, 3.1], ["3.00", "2.85", "3.10"]),
+        ([0.0312, 45.2], ["0.0312", "45.2"]),  # of different sizes: each for itself
+        ([1e-13, 0.0], ["1e-13", "0"]),
+        ([1800.0, 0.5], ["1800", "0.5"]),
+        ([0.0, 0.0], ["0", "0"]),
+    ],
+)
+def test_floats_of_one_size_have_equally_many_decimals(values: list[float], texts: list[str]) -> None:
+    shown = [t.get_text() for t in table_figure(pd.DataFrame({"v": values})).axes[0].texts]
+    assert shown[-len(texts) :] == texts
+
+
 def test_a_plain_index_is_not_shown() -> None:
     texts = [t.get_text() for t in table_figure(pd.DataFrame({"acc": [3]})).axes[0].texts]
     assert [t for t in texts if t] == ["acc", "3"]
