@@ -18,6 +18,7 @@ from fake_project import SAVE, write
 
 from nas_core import __main__, papers
 from nas_core.driver import figures as driver
+from nas_core.driver import plan
 from nas_core.errors import UserError
 from nas_core.runs import RunsFailed
 
@@ -208,12 +209,24 @@ def test_bad_input_is_one_sentence_and_exit_code_2(
     assert asked == []
 
 
+def test_the_profile_is_checked_where_nothing_is_computed(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(papers, "artefacts", lambda: fake_project.artefacts().assign(runs=""))
+    with pytest.raises(UserError, match="unknown profile 'labtop'"):
+        plan.make("labtop", out=project.out, folder=project.notebooks)
+
+
 def test_a_full_disk_loses_nothing(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the driver's own process meets a full disk, when it publishes."""
     project.has("WI-A", 5.0)
 
+    written: list[object] = []
+
     def full(file: object) -> None:
-        raise OSError(28, "No space left on device")
+        written.append(file)
+        if len(written) == 3:
+            raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     assert project.figures("WI-A") == 1

@@ -92,11 +92,11 @@ def _failed_runs(plan: Plan, name: str, failed: dict[str, str]) -> str | None:
 
 
 def _execute(plan: Plan, place: Path, names: list[str]) -> Generator[Executed]:
-    """Execute the notebooks ``names`` with a progress bar where a person is watching."""
-    cells = sum(_code_cells(plan.notebooks[name]) for name in names)
-    watched = sys.stderr.isatty()
-    with tqdm(total=cells, desc="notebooks", disable=not watched, leave=False, bar_format="{desc} " + FORMAT) as bar:
-        yield from Executor(plan, place, bar.update).execute(names)
+    """Execute the notebooks ``names``, the longest first, with a progress bar where a person is watching."""
+    cells = {name: _code_cells(plan.notebooks[name]) for name in names}
+    watched, form = sys.stderr.isatty(), "{desc} " + FORMAT
+    with tqdm(total=sum(cells.values()), desc="notebooks", disable=not watched, leave=False, bar_format=form) as bar:
+        yield from Executor(plan, place, bar.update).execute(sorted(names, key=lambda name: -cells[name]))
 
 
 def _code_cells(path: Path) -> int:
