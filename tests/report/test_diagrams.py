@@ -11,7 +11,7 @@ from nas_core.cells.genotype import CellGenotype
 from nas_core.cells.topology import Topology, darts_cell, minimal_cell, modified_cell, simplified_cell
 from nas_core.report.diagrams import cell_edges, draw_cell, edge_handles, topology_snapshots
 from nas_core.report.layout import RADIUS, at, curve, output_node, positions
-from nas_core.report.style import WIRING_ORDER, op_style
+from nas_core.report.style import WIRING_ORDER, new_figure, op_style
 
 OPS = ("skip_connect", "max_pool_3x3", "avg_pool_3x3", "sep_conv_3x3", "dil_conv_3x3", "dil_conv_5x5", "sep_conv_5x5")
 TOPOLOGIES = [darts_cell(4), darts_cell(5), darts_cell(3), minimal_cell(), simplified_cell(), modified_cell()]
@@ -102,6 +102,17 @@ def test_labels_overlap_neither_each_other_nor_nodes(topology: Topology, with_ge
     assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
     assert not any(a.overlaps(b) for a in boxes for b in nodes)
     assert min(t.get_fontsize() for t in ax.texts) >= 7
+
+
+def test_labels_keep_off_other_edges() -> None:
+    topology = darts_cell(4)
+    ax = draw_cell(new_figure(5, 3)[1][0, 0], topology, full(topology))
+    ax.figure.draw_without_rendering()
+    labels = {str(t.get_gid()).split()[1]: t for t in ax.texts if str(t.get_gid()).startswith("label")}
+    for (i, j), (k, m) in itertools.permutations(topology.edges, 2):
+        box = labels[f"{i}-{j}"].get_bbox_patch().get_window_extent()  # type: ignore[union-attr]
+        path = ax.transData.transform(at(curve(topology, k, m), np.linspace(0, 1, 200)))
+        assert not any(box.contains(x, y) for x, y in path), f"the label of {i}-{j} covers {k}-{m}"
 
 
 def test_labels_can_be_left_out() -> None:
