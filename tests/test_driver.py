@@ -19,6 +19,7 @@ from fake_project import SAVE, write
 from nas_core import __main__, papers
 from nas_core.driver import figures as driver
 from nas_core.driver import plan
+from nas_core.driver.execute import Executor
 from nas_core.errors import UserError
 from nas_core.runs import RunsFailed
 
@@ -77,7 +78,7 @@ def test_makes_everything_then_finds_it_identical_then_changed(project: Project,
     assert ledger["verdict"].to_dict() == {"C-Ax": "holds", "C-Bx": "holds", "C-Cx": "not run"}
     executed = project.store / "out" / "smoke" / "notebooks" / "01_good.ipynb"
     assert nbformat.read(executed, 4).cells[-1].execution_count is not None
-    assert list((project.store / "out" / "smoke" / "unfinished").iterdir()) == []
+    assert list((project.store / "out" / "smoke" / "unfinished").glob("*/*")) == []
 
     write(project.notebooks, "02_other", SAVE, 'save("WI-B", 3.0, "fails")')
     project.said.clear()
@@ -126,6 +127,20 @@ def test_a_failed_run_fails_its_notebooks_only(project: Project, monkeypatch: py
     assert "no memory" in project.text
     assert fake_project.value(project.out, "WI-A") == 1.0
     assert not (project.out / "wiring" / "WI-B.json").exists()
+
+
+def test_a_full_store_fails_a_notebook_and_not_the_driver(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = Executor._environment
+
+    def full(self: Executor, name: str, saved: Path) -> dict[str, str]:
+        if name == "02_other":
+            raise OSError(28, "No space left on device", str(saved))
+        return plain(self, name, saved)
+
+    monkeypatch.setattr(Executor, "_environment", full)
+    assert project.figures() == 1
+    assert "02_other: failed: no space left on device: " in project.text
+    assert fake_project.value(project.out, "WI-A") == 1.0
 
 
 def test_only_what_was_asked_for_is_replaced(project: Project) -> None:
@@ -269,7 +284,7 @@ def test_stopped_in_the_middle_it_leaves_nothing_half_done(project: Project, how
     write(project.notebooks, "02_other", SAVE, 'save("WI-B", 4.0)')
     assert project.figures("WI-B") == 0
     assert fake_project.value(project.out, "WI-B") == 4.0
-    assert list((project.store / "out" / "smoke" / "unfinished").iterdir()) == []
+    assert list((project.store / "out" / "smoke" / "unfinished").glob("*/*")) == []
 
 
 def wait(condition: Callable[[], object], seconds: float = 60) -> None:

@@ -55,25 +55,29 @@ class Executor:
 
     def _one(self, name: str) -> Executed:
         saved, path = self.folder / name, self.folder / f"{name}.ipynb"
-        saved.mkdir()
-        failure, seconds = self._run(name, path, saved)
         done, failed = (self.plan.work / "notebooks" / f"{name}{end}" for end in (".ipynb", ".failed.ipynb"))
-        if path.exists():
+        begun = time.perf_counter()
+        try:
+            saved.mkdir()
             done.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(path, failed if failure else done)
-        if not failure:
-            failed.unlink(missing_ok=True)
-        return Executed(name, failed if failure else done, saved, seconds, failure)
+            failure, begun = self._run(name, path, saved)
+            if path.exists():
+                os.replace(path, failed if failure else done)
+            if not failure:
+                failed.unlink(missing_ok=True)
+        except OSError as error:  # a full disk, say
+            failure = f"{(error.strerror or str(error)).lower()}: {error.filename or self.folder}"
+        return Executed(name, failed if failure else done, saved, time.perf_counter() - begun, failure)
 
     def _run(self, name: str, path: Path, saved: Path) -> tuple[str | None, float]:
-        """Execute one notebook; returns what went wrong, and the seconds it took."""
+        """Execute one notebook; returns what went wrong, and when it began."""
         source = self.plan.notebooks[name]
         order = {"source": str(source), "target": str(path), "parameters": {"profile": self.plan.profile}}
         with tempfile.TemporaryFile("w+") as errors:
             with self.starting:
-                if self.closed:
-                    return "it was not executed, as the driver was stopped", 0.0
                 begun = time.perf_counter()
+                if self.closed:
+                    return "it was not executed, as the driver was stopped", begun
                 process = self._start(order, self._environment(name, saved), errors)
                 message = _next(process)
             while message is not None and "end" not in message:
@@ -82,7 +86,7 @@ class Executor:
                 message = _next(process)
             process.wait()
             failure = message["end"] if message is not None else _last_words(process.returncode, errors)
-            return failure, time.perf_counter() - begun
+            return failure, begun
 
     def _start(self, order: dict[str, Any], environment: dict[str, str], errors: IO[str]) -> subprocess.Popen[str]:
         process = subprocess.Popen(

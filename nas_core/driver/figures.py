@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import sys
 import uuid
@@ -147,7 +148,7 @@ def _near(path: Path) -> str:
 @contextmanager
 def _workplace(plan: Plan) -> Iterator[Path]:
     """A folder of this call's own for all that is unfinished; what killed calls left of theirs is removed."""
-    root = plan.work / "unfinished"
+    root = plan.work / "unfinished" / platform.node()
     for old in root.glob("*-*"):
         if not _alive(int(old.name.partition("-")[0])):
             shutil.rmtree(old, ignore_errors=True)
