@@ -19,7 +19,7 @@ def stack(*rows: Figure | Sequence[Figure]) -> Figure:
     whole = Figure(figsize=(pixels.shape[1] / DPI, pixels.shape[0] / DPI))
     ax = whole.add_axes((0, 0, 1, 1))
     ax.set_axis_off()
-    ax.imshow(pixels, aspect="auto", interpolation="nearest")
+    ax.imshow(pixels, aspect="auto", interpolation="auto")
     return whole
 
 
