@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -120,3 +123,23 @@ def test_guards_notice(good: dict[str, Any], message: str, where: list[Any], val
 def test_guards_notice_a_save_whose_id_is_computed(good: dict[str, Any]) -> None:
     good["cells"][3]["source"] = "for key in keys:\n    s.save(key, title='t')"
     assert guards.saved(good) == ["?"]
+
+
+def test_nbval_compares_what_is_printed_and_nothing_else(tmp_path: Path) -> None:
+    shutil.copy(REPO / "notebooks" / "conftest.py", tmp_path)
+    code = "# NBVAL_CHECK_OUTPUT\nimport sys\nprint(1, flush=True)\n_ = sys.stderr.write('2')\n"
+    code += "from IPython.display import HTML\nHTML('<b>3</b>')"
+    shown = {"text/plain": "<IPython.core.display.HTML object>", "text/html": "<i>other</i>"}
+    for name, printed in {"same": "1\n", "other": "7\n"}.items():
+        outputs = [
+            v4.new_output("stream", name="stdout", text=printed),
+            v4.new_output("stream", name="stderr", text="other"),
+            v4.new_output("execute_result", data=shown, execution_count=1),
+        ]
+        kernel = {"name": "python3", "display_name": "Python 3"}
+        cells = [v4.new_code_cell(code, execution_count=1, outputs=outputs)]
+        nbformat.write(v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), tmp_path / f"{name}.ipynb")
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--nbval-lax", "--nbval-current-env"]
+    done = subprocess.run([*command, str(tmp_path)], cwd=tmp_path, capture_output=True, text=True)
+    assert "1 failed, 1 passed" in done.stdout
+    assert "FAILED other.ipynb::Cell 0" in done.stdout
