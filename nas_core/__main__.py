@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,6 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"nas_core: {error}", file=sys.stderr)
         return BAD_INPUT
+    except BrokenPipeError:  # the reader of our output, `head` say, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except OSError as error:  # a full disk, a missing permission
         print(f"nas_core: {error.strerror or error}: {error.filename or 'no file named'}", file=sys.stderr)
         return 1
