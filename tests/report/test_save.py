@@ -138,6 +138,15 @@ def test_stacked_figures_lie_below_each_other_unchanged() -> None:
     np.testing.assert_array_equal(pixels[: 2 * DPI], imread(io.BytesIO(picture(above)))[..., :3])
 
 
+def test_figures_of_one_row_stand_side_by_side() -> None:
+    left, right = figure(), new_figure(2, 1)[0]
+    whole = stack((left, right), new_figure(1, 1)[0])
+    assert (whole.get_size_inches() == (5, 3)).all()
+    pixels = np.asarray(whole.axes[0].images[0].get_array())
+    np.testing.assert_array_equal(pixels[:DPI, 3 * DPI :], imread(io.BytesIO(picture(right)))[..., :3])
+    assert (pixels[DPI : 2 * DPI, 3 * DPI :] == 1).all()  # white below the smaller one
+
+
 def test_without_svg_an_older_svg_goes(tmp_path: Path) -> None:
     do(tmp_path)
     do(tmp_path, svg=False)
