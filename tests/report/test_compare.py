@@ -69,8 +69,12 @@ def test_other_tables_have_changed(tmp_path: Path, table: pd.DataFrame) -> None:
     assert difference(tmp_path, table=table).kind == "changed"
 
 
+def test_a_number_that_is_no_longer_finite_is_infinitely_far(tmp_path: Path) -> None:
+    assert difference(tmp_path, table=TABLE.assign(cost=[0.0, float("inf")])).largest == float("inf")
+
+
 def test_nan_equals_nan(tmp_path: Path) -> None:
-    table = TABLE.assign(cost=[float("nan"), 1.0])
+    table = TABLE.assign(cost=[float("nan"), 1.0], op=["nan", "skip"])
     assert compare(put(tmp_path / "a", table=table), put(tmp_path / "b", table=table)).kind == "identical"
 
 

@@ -108,6 +108,7 @@ def test_a_table_as_a_picture_shows_every_cell_inside_it() -> None:
     table = pd.DataFrame({"acc": [3.0, 2.85, np.nan], "what": ["a", "long words " * 20, "$x$"]}, index=["x", "y", "z"])
     figure = table_figure(table.rename_axis("net"), "A title")
     texts = [t.get_text() for t in figure.axes[0].texts]
+    assert not any(t.get_parse_math() for t in figure.axes[0].texts if t.get_text() == "$x$")
     assert {"A title", "net", "acc", "what", "x", "3.00", "2.85", "a", "$x$"} <= set(texts)
     assert max(len(line) for text in texts for line in text.splitlines()) <= 38
     boxes = [t.get_window_extent() for t in figure.axes[0].texts if t.get_text()]
