@@ -121,27 +121,25 @@ class Session:
 
     def _configs(self) -> list[RunConfig]:
         """One config of every run of this notebook; of every run in the catalogue where it lists none."""
-        table = papers.artefacts()
-        listed = " ".join(table.loc[table["notebook"] == self.notebook, "runs"]).split()
-        runs = [run for run in RUN_IDS if run in listed] or RUN_IDS
-        return [configs(run, self.profile, self.seeds[:1])[0] for run in runs]
+        return [configs(run, self.profile, self.seeds[:1])[0] for run in runs_of(self.notebook) or RUN_IDS]
 
 
 def check_seeds(seeds: object) -> tuple[int, ...]:
     """``seeds`` as given to a notebook, checked: different non-negative integers, none of them for tuning."""
-    allowed = f"a list of different whole numbers from 0, as in [0, 1], without {TUNING_SEEDS[0]}..{TUNING_SEEDS[-1]}"
-    if isinstance(seeds, str):
-        raise UserError(f"seeds must be {allowed}, not the text {seeds!r}; papermill reads lists with -y 'seeds: [0]'.")
-    if not isinstance(seeds, list | tuple):
-        raise UserError(f"seeds must be {allowed}, not {seeds!r}.")
-    for seed in seeds:
-        if type(seed) is not int or seed < 0:
-            raise UserError(f"seeds must be {allowed}; {seed!r} is none.")
-        if seed in TUNING_SEEDS:
-            raise UserError(f"seed {seed} chose the settings and may not be reported; seeds must be {allowed}.")
-        if seeds.count(seed) > 1:
-            raise UserError(f"seeds must be {allowed}; {seed} is there twice.")
-    return tuple(seeds)
+    given = seeds if isinstance(seeds, list | tuple) else [seeds]
+    bad = [seed for seed in given if type(seed) is not int or seed < 0 or seed in TUNING_SEEDS or given.count(seed) > 1]
+    if bad or given is not seeds:
+        raise UserError(
+            f"seeds must be a list of different whole numbers from 0, as in [0, 1] (papermill: -y 'seeds: [0, 1]'), "
+            f"without {TUNING_SEEDS[0]} to {TUNING_SEEDS[-1]}, which chose the settings; not {(bad or given)[0]!r}."
+        )
+    return tuple(given)
+
+
+def runs_of(notebook: str) -> list[str]:
+    """The runs that artefacts.csv gives to the artefacts of a notebook."""
+    table = papers.artefacts()
+    return list(dict.fromkeys(" ".join(table.loc[table["notebook"] == notebook, "runs"]).split()))
 
 
 def choose_artefact(artefact: str) -> str:

@@ -60,13 +60,13 @@ def test_seeds_are_the_parameter_or_those_the_profile_reports() -> None:
     [
         ({"profile": "labtop"}, "unknown profile 'labtop'; did you mean 'laptop'?"),
         ({"profile": 3}, "unknown profile 3"),
-        ({"seeds": "[0, 1]"}, "not the text '[0, 1]'; papermill reads lists with -y"),
-        ({"seeds": 3}, "not 3."),
-        ({"seeds": [0, -1]}, "-1 is none"),
-        ({"seeds": [True]}, "True is none"),
-        ({"seeds": [1.0]}, "1.0 is none"),
-        ({"seeds": [4, 4]}, "4 is there twice"),
-        ({"seeds": [0, TUNING_SEEDS[0]]}, f"seed {TUNING_SEEDS[0]} chose the settings"),
+        ({"seeds": "[0, 1]"}, "(papermill: -y 'seeds: [0, 1]'), without 100 to 109, which chose the"),
+        ({"seeds": 3}, "chose the settings; not 3."),
+        ({"seeds": [0, -1]}, "not -1."),
+        ({"seeds": [True]}, "not True."),
+        ({"seeds": [1.0]}, "not 1.0."),
+        ({"seeds": [4, 4]}, "not 4."),
+        ({"seeds": [0, TUNING_SEEDS[0]]}, f"not {TUNING_SEEDS[0]}."),
     ],
 )
 def test_a_bad_parameter_is_named_before_anything_is_computed(bad: dict[str, Any], message: str) -> None:

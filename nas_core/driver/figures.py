@@ -9,27 +9,29 @@ import sys
 import uuid
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import nbformat
 from tqdm import tqdm
 
+from nas_core import papers, report
 from nas_core.driver import plan as planning
 from nas_core.driver.execute import Executed, Executor
+from nas_core.driver.ledger import ledger
 from nas_core.driver.plan import Plan
-from nas_core.driver.publish import publish, write_ledger
 from nas_core.errors import UserError
 from nas_core.report.compare import MISSING
+from nas_core.report.save import write_files
 from nas_core.runs import RunsFailed, obtain
+from nas_core.runs.files import write_atomic
 from nas_core.runs.progress import FORMAT
 
 Echo = Callable[[str], None]
 FAILED = "failed"
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """A line of the final summary; ``status`` is a kind of :func:`nas_core.report.compare`, or failed."""
 
     artefact: str
@@ -37,11 +39,6 @@ class Row:
     notebook: str
     seconds: float
     where: Path
-
-    @property
-    def failed(self) -> bool:
-        """Whether this artefact (or notebook) could not be made."""
-        return self.status == FAILED
 
 
 def figures(
@@ -72,10 +69,10 @@ def figures(
         with closing(_execute(plan, place, [name for name in plan.notebooks if name not in lost])) as executed:
             for done in executed:
                 rows += _report(plan, done, echo)
-    if any(row.artefact in plan.artefacts and not row.failed for row in rows):
-        write_ledger(plan.out)
-    _summarise(rows, echo)
-    return int(any(row.failed for row in rows))
+    if any(row.artefact in plan.artefacts and row.status != FAILED for row in rows):
+        text = ledger(plan.out).to_csv(float_format="%.6g", lineterminator="\n")
+        write_atomic(plan.out / "ledger.csv", text.encode())
+    return int(_summarise(rows, echo) > 0)
 
 
 def _obtain(plan: Plan, echo: Echo) -> dict[str, str]:
@@ -120,23 +117,28 @@ def _report(plan: Plan, done: Executed, echo: Echo) -> list[Row]:
 
 
 def _publish(artefact: str, saved: Path, out: Path) -> tuple[str, str]:
-    """Publish an artefact; returns its status, and the same with the details."""
-    try:
-        difference = publish(artefact, saved, out)
-    except (OSError, UserError) as error:
-        return FAILED, f"{FAILED}: {error}"
+    """Bring ``artefact`` from ``saved`` to ``out``, whole; returns its status, and the same with the details."""
+    new, old = (folder / str(papers.artefacts()["paper"][artefact]) for folder in (saved, out))
+    difference = report.compare(old / artefact, new / artefact)
     if difference.kind == MISSING:
         return FAILED, f"{FAILED}: its notebook ended without saving it"
+    files = sorted(new.glob(f"{artefact}.*"), key=lambda path: path.suffix == ".json")  # that one last
+    try:
+        write_files(artefact, {old / path.name: path.read_bytes() for path in files})
+    except (OSError, UserError) as error:
+        return FAILED, f"{FAILED}: {error}"
     return difference.kind, str(difference)
 
 
-def _summarise(rows: list[Row], echo: Echo) -> None:
+def _summarise(rows: list[Row], echo: Echo) -> int:
+    """The closing table; returns how many lines of it say failed."""
     echo("")
     echo(f"{'artefact':10} {'status':16} {'notebook':24} {'seconds':>7}  where")
-    for row in sorted(rows, key=lambda row: (row.failed, row.notebook)):
+    for row in sorted(rows, key=lambda row: (row.status == FAILED, row.notebook)):
         echo(f"{row.artefact:10} {row.status:16} {row.notebook:24} {row.seconds:7.1f}  {_near(row.where)}")
-    bad = sum(row.failed for row in rows)
+    bad = sum(row.status == FAILED for row in rows)
     echo(f"{bad} of {len(rows)} failed" if bad else f"all {len(rows)} made")
+    return bad
 
 
 def _near(path: Path) -> str:

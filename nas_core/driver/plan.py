@@ -17,7 +17,7 @@ from nas_core.errors import UserError, choose
 from nas_core.runs import location
 from nas_core.runs.pool import default_jobs
 from nas_core.runs.store import repository
-from nas_core.session import shown
+from nas_core.session import runs_of, shown
 
 PARAMETERS = ("profile", "seeds")  # every notebook's parameters cell has these
 
@@ -106,8 +106,7 @@ def check_notebook(path: Path) -> Path:
     if kernel != "python3":
         raise UserError(f"{path} asks for the kernel {kernel!r}; only 'python3' is there on every machine.")
     if missing := [name for name in PARAMETERS if name not in found]:
-        all_of = ", ".join(PARAMETERS)
-        raise UserError(f"{path} has no parameter {missing[0]!r}; its parameters cell must set {all_of}.")
+        raise UserError(f"{path} has no parameter {missing[0]!r}; its parameters cell must set profile and seeds.")
     return path
 
 
@@ -122,13 +121,6 @@ def check_writable(folder: Path) -> Path:
         reason = (error.strerror or str(error)).lower()
         raise UserError(f"cannot write to {folder} ({reason}); free space there, or choose another --out.") from error
     return folder
-
-
-def runs_of(notebook: str) -> list[str]:
-    """The runs that artefacts.csv gives to the artefacts of a notebook."""
-    table = papers.artefacts()
-    columns: list[str] = table.loc[table["notebook"] == notebook, "runs"].tolist()
-    return list(dict.fromkeys(run for column in columns for run in column.split()))
 
 
 def _chosen(only: Sequence[str]) -> dict[str, str]:

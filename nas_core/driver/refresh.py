@@ -16,7 +16,6 @@ from nas_core.runs.store import repository
 
 ADDED = ("injected-parameters", "papermill-error-cell-tag")  # tags of cells that papermill puts in
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
-WIDGET = "application/vnd.jupyter.widget-view+json"
 PROGRESS = re.compile(r"^.*(\d%\|.*|\d(it|s)/(s|it)\]).*$\n?", re.MULTILINE)
 
 
@@ -38,30 +37,25 @@ def _cleaned(path: Path, executed: Path, profile: str) -> Any:
     new.cells = [cell for cell in new.cells if not set(ADDED) & set(cell.metadata.get("tags", ()))]
     if [(c.cell_type, c.source) for c in old.cells] != [(c.cell_type, c.source) for c in new.cells]:
         raise UserError(f"{path.name} has changed since it was executed: {again}.")
-    notebook = clean(new, ids=[cell.get("id") for cell in old.cells])
-    for index, cell in enumerate(notebook.cells):
+    clean(new)
+    for index, cell in enumerate(new.cells):
         for output in cell.get("outputs", ()):
             if output.get("name") == "stderr" or output.output_type == "error":
                 said = output.get("text", output.get("ename", "")).strip()
                 raise UserError(f"{path.name}, cell {index}: error or stderr: {said!r}; mend it, {again}.")
-    return notebook
+    return new
 
 
-def clean(notebook: Any, ids: list[str | None]) -> Any:
-    """``notebook`` with outputs, but without papermill's traces, times, versions, progress bars and machine paths."""
-    notebook.nbformat_minor = 5
+def clean(notebook: Any) -> None:
+    """Take papermill's traces, times, versions, progress bars and machine paths out of an executed notebook."""
     notebook.metadata = nbformat.from_dict({"kernelspec": KERNEL, "language_info": {"name": "python"}})
-    count = 0
-    for index, (cell, identity) in enumerate(zip(notebook.cells, ids, strict=True)):
-        cell.id = identity or f"cell-{index:02d}"
+    for cell in notebook.cells:
         tags = cell.metadata.get("tags")
         cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
-        if cell.cell_type == "code":
-            if cell.execution_count is not None:
-                count += 1
-                cell.execution_count = count
-            cell.outputs = _outputs(cell)
-    return notebook
+    executed = [cell for cell in notebook.cells if cell.get("execution_count") is not None]
+    for count, cell in enumerate(executed, start=1):
+        cell.execution_count = count
+        cell.outputs = _outputs(cell)
 
 
 def _outputs(cell: Any) -> list[Any]:
@@ -69,8 +63,6 @@ def _outputs(cell: Any) -> list[Any]:
     for output in cell.outputs:
         if output.output_type == "execute_result":
             output.execution_count = cell.execution_count
-        if WIDGET in output.get("data", ()):
-            continue
         if output.output_type == "stream":
             output.text = _without_paths(PROGRESS.sub("", output.text.replace("\r", "\n")))
             if kept and kept[-1].output_type == "stream" and kept[-1].name == output.name:
