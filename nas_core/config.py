@@ -18,6 +18,7 @@ from nas_core.relaxations import RELAXATIONS
 
 TOPOLOGIES = ("darts", "minimal", "simplified", "modified")
 PROBES = ("losses", "costs", "accuracy", "child")
+SINGLE_PATH = ("one-hot", "uniform")  # relaxations that draw one operation an edge
 
 
 def _frozen(value: Any) -> Any:
@@ -28,7 +29,7 @@ def _frozen(value: Any) -> Any:
 class Settings(BaseModel):
     """Base of all settings: an unknown or ill-typed field is a :class:`UserError` that names it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     def __init__(self, **values: Any) -> None:
         try:
@@ -82,7 +83,7 @@ class Network(Settings):
     normaliser: str = "batch"
     affine: bool = Field(False, description="scale and shift in the cells' normalisers")
     order: str = Field("rcb", description="stacking order of ReLU, convolution, normaliser")
-    eps: float = Field(1e-5, ge=0, description="added to the variance by the normalisers")
+    eps: float = Field(1e-5, gt=0, description="added to the variance by the normalisers")
 
     @model_validator(mode="after")
     def _known(self) -> Self:
@@ -114,13 +115,22 @@ class Method(Settings):
     temperature: tuple[float, float] = Field((1.0, 1.0), description="of the relaxation, at the start and at the end")
     update_alpha: bool = True
     update_theta: bool = True
-    cost_clamp: float | None = Field(None, description="bound on the absolute cost of an edge summed over layers")
+    cost_clamp: float | None = Field(None, gt=0, description="bound on the absolute cost of an edge summed over layers")
     resource_weight: float = Field(0.0, ge=0, description="eta of SNAS eq. 9, on the log penalty of the drawn Z")
 
     @field_validator("relaxation")
     @classmethod
     def _known(cls, name: str) -> str:
         return choose("relaxation", name, RELAXATIONS)
+
+    @model_validator(mode="after")
+    def _felt(self) -> Self:
+        if self.resource_weight and self.relaxation in SINGLE_PATH:
+            raise UserError(
+                f"resource_weight does nothing with the relaxation {self.relaxation!r}: by a one-hot Z, the gradient "
+                "of the log penalty does not tell operations apart; allowed: 0."
+            )
+        return self
 
     @field_validator("temperature")
     @classmethod
@@ -135,7 +145,7 @@ class Weights(Settings):
 
     lr: float = Field(gt=0)
     lr_min: float = Field(0.0, ge=0)
-    momentum: float = 0.9
+    momentum: float = Field(0.9, ge=0, lt=1)
     decay: float = Field(3e-4, ge=0, description="L2 weight decay")
     clip: float = Field(5.0, gt=0, description="bound on the gradient norm")
 
@@ -146,9 +156,16 @@ class Alpha(Settings):
     lr: float = Field(gt=0)
     betas: tuple[float, float] = (0.5, 0.999)
     decay: float = Field(1e-3, ge=0, description="L2 weight decay")
-    clip: float | None = Field(None, description="bound on the gradient norm")
+    clip: float | None = Field(None, gt=0, description="bound on the gradient norm")
     init_mean: float = 0.0
     init_std: float = Field(1e-3, ge=0)
+
+    @field_validator("betas")
+    @classmethod
+    def _below_one(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not all(0 <= beta < 1 for beta in value):
+            raise UserError(f"Alpha.betas {value} must both be at least 0 and below 1.")
+        return value
 
 
 class RunConfig(Settings):
@@ -173,6 +190,9 @@ class RunConfig(Settings):
     def _consistent(self) -> Self:
         for probe in self.probes:
             choose("probe", probe, PROBES)
+        for probe, split in (("accuracy", "valid"), ("child", "test")):
+            if probe in self.probes and not getattr(self.data, split):
+                raise UserError(f"run {self.run!r}: the probe {probe!r} needs {split} images; data.{split} is 0")
         if (self.method.levels == "bi-level") != (self.data.search > 0):
             raise UserError(f"run {self.run!r}: bi-level search needs search images, single-level search takes none")
         if self.data.train < self.batch or 0 < self.data.search < self.batch:
@@ -191,8 +211,7 @@ class RunConfig(Settings):
 
     def cost(self) -> float:
         """Rough relative length of the run, for starting the longest first."""
-        single_path = self.method.relaxation in ("one-hot", "uniform")
-        paths = 1 if single_path else len(self.network.candidates)
+        paths = 1 if self.method.relaxation in SINGLE_PATH else len(self.network.candidates)
         passes = 3 if self.method.levels == "bi-level" else 2
         edges = self.network.layers * len(self.network.topology().edges)
         return float(self.epochs * self.steps_per_epoch * self.batch * passes * edges * paths)

@@ -271,7 +271,15 @@ def test_stopped_in_the_middle_it_leaves_nothing_half_done(project: Project, how
     write(project.notebooks, "02_other", SAVE, 'save("WI-B", 9.0)', slow)
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
     command = [sys.executable, "-c", STOPPED, str(project.notebooks), str(project.out)]
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell starts what it puts in the background, these tests perhaps, deaf to Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     wait(lambda: pid.exists() and pid.read_text() and (project.out / "wiring" / "WI-A.json").exists())
     process.send_signal(how)
     _, said = process.communicate(timeout=30)

@@ -92,13 +92,13 @@ def derive_darts(prob: np.ndarray, ops: Sequence[str], topology: Topology) -> Ce
     """The rule of DARTS: each node keeps its two strongest edges, each edge its strongest operation, none excluded.
 
     The strength of an edge is its largest probability over the operations other than none; ties go to the earlier
-    source and the earlier operation. ``prob``: (edges, ops).
+    source and the earlier operation; an edge on which only none is allowed is not kept. ``prob``: (edges, ops).
     """
     some = [k for k, op in enumerate(ops) if op != "none"]
     kept = []
     for node in topology.intermediate:
         strongest = sorted(topology.incoming[node], key=lambda e: -prob[e, some].max())[:2]
-        for e in sorted(strongest):
+        for e in sorted(e for e in strongest if prob[e, some].max() > 0):
             kept.append((*topology.edges[e], ops[some[int(prob[e, some].argmax())]]))
     return CellGenotype(topology.inputs, topology.nodes, tuple(kept), topology.output)
 

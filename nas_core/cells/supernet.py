@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from nas_core.cells.operations import CANDIDATES, OPERATIONS, Cost, FactorizedReduce, Style, block
 from nas_core.cells.topology import Topology
-from nas_core.errors import choose
+from nas_core.errors import UserError, choose
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,14 @@ class Space:
     def __post_init__(self) -> None:
         for op in self.candidates:
             choose("operation", op, OPERATIONS)
+        if not self.candidates or len(set(self.candidates)) < len(self.candidates):
+            raise UserError(f"candidates must be different operations and at least one, not {self.candidates}.")
         for edge, names in self.allowed.items():
             choose(f"edge of topology {self.topology.name!r}", str(edge), map(str, range(len(self.topology.edges))))
             for op in names:
                 choose(f"operation on edge {edge}", op, self.candidates)
+            if not names:
+                raise UserError(f"edge {edge} must be allowed at least one of {', '.join(self.candidates)}.")
 
     def mask(self) -> np.ndarray:
         """Which operation is allowed on which edge: bool, (edges, ops)."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -123,11 +122,13 @@ def embedded_arrays(folder: Path = HERE) -> dict[str, np.ndarray]:
     try:
         with np.load(path) as stored:
             arrays = {name: stored[name] for name in stored.files}
-    except (zipfile.BadZipFile, ValueError, OSError, EOFError, KeyError) as error:
-        raise UserError(f"the embedded data file {path.name} is damaged ({error}): {again}") from error
-    for name, expected in json.loads(sums.read_text()).items():
-        if name not in arrays or hashlib.sha256(arrays[name].tobytes()).hexdigest() != expected:
-            raise UserError(f"the embedded data file {path.name} is damaged ({name} has another checksum): {again}")
+        expected = json.loads(sums.read_text())
+        found = {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in arrays.items()}
+    except Exception as error:  # a damaged archive can fail in any way, from zipfile's errors to zlib's
+        reason = " ".join(str(error).split())
+        raise UserError(f"the embedded data file {path.name} or {sums.name} is damaged ({reason}): {again}") from error
+    if found != expected or not found:
+        raise UserError(f"the embedded data file {path.name} does not match the checksums in {sums.name}: {again}")
     return arrays
 
 

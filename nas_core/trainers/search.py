@@ -6,6 +6,7 @@ training images (single level: one pass serves weights and logits) or from a hal
 
 from __future__ import annotations
 
+import copy
 import math
 
 import numpy as np
@@ -244,16 +245,19 @@ class Search:
         self.model.load_state_dict(state["model"])
         self.logits.copy_(state["logits"])
         for weight, momentum in zip(self.weights, state["w_optimiser"], strict=True):
-            if momentum is not None:
+            if momentum is None:
+                self.w_optimiser.state.pop(weight, None)
+            else:
                 self.w_optimiser.state[weight]["momentum_buffer"] = torch.empty_like(weight).copy_(momentum)
+        self.alpha_optimiser.state.pop(self.logits, None)
         if state["alpha_optimiser"]:
-            self.alpha_optimiser.state[self.logits] = dict(state["alpha_optimiser"])
+            self.alpha_optimiser.state[self.logits] = copy.deepcopy(state["alpha_optimiser"])
         for name, generator in self.generators.items():
             generator.set_state(state["generators"][name])
         self.batches.load_state(state["batches"])
-        self.losses.sums = state["losses"]
-        self.costs.load_state(state["costs"])
-        self.rows, self.series, self.genotypes = state["rows"], state["series"], state["genotypes"]
+        self.losses.sums = dict(state["losses"])
+        self.costs.load_state(copy.deepcopy(state["costs"]))
+        self.rows, self.series, self.genotypes = copy.deepcopy([state[k] for k in ("rows", "series", "genotypes")])
 
     def result(self) -> Result:
         """Tables ``losses`` and ``accuracy``; arrays over epochs, those of the architecture from the start on."""
