@@ -28,7 +28,7 @@ from nas_core.trainers.result import Result
 
 # Every use of randomness has a generator of its own, so that observing a run does not change it.
 STREAMS = ("init", "weight_data", "alpha_data", "augment", "gates", "probe")
-EVAL_BATCH = 250  # images a batch in evaluation mode; no result depends on it
+EVAL_BATCH = 250  # images a batch in evaluation mode; a relaxation that draws at random draws anew for each
 
 
 class Search:
