@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from nas_core import data, papers, report
 from nas_core.catalogue import PROFILES, RUN_IDS, TUNING_SEEDS, configs, reporting_seeds
-from nas_core.claims import CHECKS, Verdict, evaluate
+from nas_core.claims import CHECKS, Measured, Verdict, evaluate
 from nas_core.config import RunConfig
 from nas_core.errors import UserError, choose
 from nas_core.runs import Record, location, obtain
@@ -50,13 +50,16 @@ class Session:
         self._watched = "NAS_DRIVER" not in os.environ  # otherwise nobody looks while it runs
         torch.set_num_threads(1)  # as in every run: networks this small only lose by more, and numbers depend on it
         self._kept: dict[str, list[Record]] = {}
+        self._exact: dict[str, str] = {}  # claim -> verdict
         self._data = data_titles(self._configs())
 
     def __str__(self) -> str:
-        device = ", ".join(dict.fromkeys(config.device for config in self._configs()))
+        device = ", ".join(dict.fromkeys(config.device for config in self._configs())) or "cpu"
         seeds = f"seed{'s' if len(self.seeds) > 1 else ''} {', '.join(map(str, self.seeds))}"
         where = os.environ.get("NAS_DRIVER") or shown(self.out)
-        line = " · ".join([", ".join(self._data), f"profile {self.profile}", seeds, device])
+        exact = "exact: no data set, no runs, the same at every profile"
+        used = [", ".join(self._data), f"profile {self.profile}", seeds] if self._data else [exact]
+        line = " · ".join([*used, device])
         return f"{self.notebook}: {line}\noutput: {where}"
 
     def records(self, run: str) -> list[Record]:
@@ -71,14 +74,20 @@ class Session:
         """The numbers 0 to ``steps`` - 1, with a progress bar where a person is watching; for live miniatures."""
         return tqdm(range(steps), desc=label, disable=not self._watched, leave=False)
 
-    def verdicts(self, artefact: str, ids: Iterable[str] | None = None) -> Verdicts:
-        """The verdicts on the claims ``ids`` of an artefact (all that claims.csv ties to it, if None)."""
+    def verdicts(self, artefact: str, ids: Iterable[str] | None = None, measured: Measured | None = None) -> Verdicts:
+        """The verdicts on the claims ``ids`` of an artefact (all that claims.csv ties to it, if None).
+
+        ``measured``: for claims that need no run, the number that the bound in claims.csv is about.
+        """
         table = papers.claims()
         tied = [str(claim) for claim in table.index[table["artefact"] == choose_artefact(artefact)]]
         chosen = [choose(f"claim of {artefact}", claim, tied) for claim in ids] if ids is not None else tied
+        by_hand = [claim for claim in tied if claim not in CHECKS and table["comparison"][claim]]
+        for claim in measured or {}:
+            choose(f"claim of {artefact} that is measured without runs", claim, by_hand)
         needed = {run for claim in chosen if claim in CHECKS for run in CHECKS[claim].runs}
         records = {run: self.records(run) for run in RUN_IDS if run in needed}
-        return Verdicts(evaluate(claim, records) for claim in chosen)
+        return Verdicts(evaluate(claim, records, measured) for claim in chosen)
 
     def save(
         self,
@@ -89,11 +98,14 @@ class Session:
         title: str,
         runs: Sequence[str] = (),
         claims: Iterable[str] | None = None,
+        measured: Measured | None = None,
+        data: str = "none",
         svg: bool = False,
     ) -> Verdicts:
         """Save an artefact of this notebook with its verdicts; ``runs`` must be those that artefacts.csv gives it.
 
         ``figure`` None draws the table, which has the numbers of the figure otherwise; ``claims`` None takes all.
+        ``measured`` is as in :meth:`verdicts`; ``data`` says what an artefact without runs was computed from.
         """
         row = papers.artefacts().loc[choose_artefact(artefact)]
         if row["notebook"] != self.notebook:
@@ -101,7 +113,9 @@ class Session:
             raise UserError(f"{artefact} {owner} in artefacts.csv, so {self.notebook} may not save it.")
         if set(runs) != set(row["runs"].split()):
             raise UserError(f"{artefact} needs the runs {row['runs'] or 'none'} by artefacts.csv, not {list(runs)}.")
-        verdicts = self.verdicts(artefact, claims)
+        verdicts = self.verdicts(artefact, claims, measured)
+        grade = papers.claims()["grade"]
+        self._exact |= {v.id: v.verdict for v in verdicts if grade[v.id] == "X"}
         used = [record.config for run in runs for record in self.records(run)]
         sets = data_titles(used)
         report.save(
@@ -110,7 +124,7 @@ class Session:
             table,
             title=title,
             profile=self.profile,
-            dataset="; ".join(f"{name}, {' or '.join(sizes)} images" for name, sizes in sets.items()) or "none",
+            dataset="; ".join(f"{name}, {' or '.join(sizes)} images" for name, sizes in sets.items()) or data,
             seeds=self.seeds if used else (),
             runs=[config.key() for config in used],
             verdicts=verdicts,
@@ -119,9 +133,16 @@ class Session:
         )
         return verdicts
 
+    def exact(self) -> str:
+        """One line on the exact claims of the artefacts saved so far: how many there are, and which do not hold."""
+        open_ = [f"{claim} {verdict}" for claim, verdict in self._exact.items() if verdict != "holds"]
+        return f"{len(self._exact)} exact claims: {', '.join(open_) or 'all hold'}"
+
     def _configs(self) -> list[RunConfig]:
-        """One config of every run of this notebook; of every run in the catalogue where it lists none."""
-        return [configs(run, self.profile, self.seeds[:1])[0] for run in runs_of(self.notebook) or RUN_IDS]
+        """One config of every run of this notebook; of every run in the catalogue if it has no artefacts."""
+        listed = self.notebook in set(papers.artefacts()["notebook"])
+        runs = runs_of(self.notebook) if listed else RUN_IDS
+        return [configs(run, self.profile, self.seeds[:1])[0] for run in runs]
 
 
 def check_seeds(seeds: object) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -81,6 +82,7 @@ def test_printing_says_what_where_and_with_which_seeds(tmp_path: Path, monkeypat
     assert "/work" not in text.replace("output: smoke/", "")
     monkeypatch.setenv("NAS_DRIVER", "figures/")
     assert "output: figures/" in str(Session("05_wiring_evolution"))
+    assert "exact: no data set, no runs, the same at every profile · cpu" in str(Session("01_search_space"))
 
 
 def test_paths_are_shown_relative_to_the_checkout() -> None:
@@ -117,9 +119,7 @@ def test_an_unknown_run_is_named() -> None:
         Session("05_wiring_evolution").records("W-DSNAS9")
 
 
-def test_under_the_driver_only_declared_runs(
-    obtained: list, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_under_the_driver_only_declared_runs(obtained: list, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     declared = tmp_path / "declared.json"
     declared.write_text('["W-DSNAS8"]')
     monkeypatch.setenv("NAS_DECLARED", str(declared))
@@ -139,9 +139,9 @@ def saved(monkeypatch: pytest.MonkeyPatch, obtained: list) -> list[dict[str, Any
     calls: list[dict[str, Any]] = []
     monkeypatch.setattr(papers, "artefacts", fake_project.artefacts)
     monkeypatch.setattr(papers, "claims", fake_project.claims)
-    monkeypatch.setattr(session, "CHECKS", {"C-Ax": Check("C-Ax", float, ("W-DSNAS8",), ">", 0.0)})
+    monkeypatch.setattr(session, "CHECKS", {"C-Ax": Check(float, ("W-DSNAS8",))})
     monkeypatch.setattr(
-        session, "evaluate", lambda claim, records: Verdict(claim, "holds", float(len(records["W-DSNAS8"])))
+        session, "evaluate", lambda claim, records, measured: Verdict(claim, "holds", float(len(records["W-DSNAS8"])))
     )
     monkeypatch.setattr(report, "save", lambda artefact, *_, **rest: calls.append({"artefact": artefact, **rest}))
     return calls
@@ -158,6 +158,34 @@ def test_save_passes_records_and_verdicts_on(saved: list[dict[str, Any]], tmp_pa
     assert call["runs"] == [record.config.key() for record in s.records("W-DSNAS8")]
     assert (call["profile"], call["dataset"]) == ("smoke", "Fashion-MNIST 7x7, 64 images")
     assert call["out"] == tmp_path / "store" / "out" / "smoke"
+
+
+def test_save_takes_what_was_measured_without_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("NAS_OUT", str(tmp_path))
+    s, table = Session("01_search_space"), pd.DataFrame({"edges": [5]})
+    told = {"title": "The minimal cell", "measured": {"C-W2": 0, "C-W2b": 1}, "data": "a cell"}
+    verdicts = s.save("WI-F2", None, table, **told)
+    assert [(v.id, v.verdict, v.value) for v in verdicts] == [("C-W2", "holds", 0.0), ("C-W2b", "fails", 1.0)]
+    content = json.loads((tmp_path / "wiring" / "WI-F2.json").read_text())
+    assert (content["dataset"], content["seeds"], content["runs"]) == ("a cell", [], [])
+    assert s.exact() == "2 exact claims: C-W2b fails"
+    s.save("WI-F2", None, table, **told | {"measured": {"C-W2": 0, "C-W2b": 0}})
+    assert s.exact() == "2 exact claims: all hold"
+    s.save("WI-F2", None, table, title="The minimal cell")
+    assert s.exact() == "2 exact claims: C-W2 not run, C-W2b not run"
+
+
+@pytest.mark.parametrize(
+    ("notebook", "artefact", "claim"),
+    [
+        ("01_search_space", "WI-F2", "C-W5a"),  # of another artefact
+        ("01_search_space", "SN-F2", "C-SN2b"),  # has no bound yet
+        ("04_snas_search", "SN-T1", "C-SNT1r"),  # has a check
+    ],
+)
+def test_only_claims_without_runs_can_be_measured_by_hand(notebook: str, artefact: str, claim: str) -> None:
+    with pytest.raises(UserError, match=f"unknown claim of {artefact} that is measured without runs '{claim}'"):
+        Session(notebook, profile="smoke").verdicts(artefact, measured={claim: 0.0})
 
 
 def test_save_writes_where_it_is_told(
@@ -207,5 +235,3 @@ def test_a_user_error_shows_as_one_sentence_in_a_notebook() -> None:
     shell._showtraceback = lambda kind, value, lines: shown.extend(lines)  # type: ignore[method-assign]
     shell.run_cell("from nas_core.session import Session; Session('x', profile='labtop')")
     assert shown == ["UserError: unknown profile 'labtop'; did you mean 'laptop'? Allowed: smoke, laptop, paper."]
-
-

@@ -22,7 +22,7 @@ def gap(record: Record, child: str) -> float:
     return 100 * float(accuracies(record, "supernet", "test")[-1] - accuracies(record, child, "test")[-1])
 
 
-@check("C-SN3c", "S-DARTS1 S-SNAS-mild", ">", 0.0)
+@check("C-SN3c", "S-DARTS1 S-SNAS-mild")
 def darts_ahead_early(darts: Record, snas: Record) -> float:
     """Validation accuracy of DARTS minus that of SNAS, in points, averaged over the first third of the epochs."""
     curves = [accuracies(r, "supernet", "valid")[: max(1, r.config.epochs // 3)] for r in (darts, snas)]
@@ -30,7 +30,7 @@ def darts_ahead_early(darts: Record, snas: Record) -> float:
     return 100 * float((curves[0][:n] - curves[1][:n]).mean())
 
 
-@check("C-SN4a", "S-DARTS1 S-SNAS-mild", "<=", 0.01)
+@check("C-SN4a", "S-DARTS1 S-SNAS-mild")
 def initial_entropy(darts: Record, snas: Record) -> float:
     """Largest distance of an edge's entropy from ln K before the first step, in nats."""
     return max(
@@ -39,19 +39,19 @@ def initial_entropy(darts: Record, snas: Record) -> float:
     )
 
 
-@check("C-SN4b", "S-DARTS1 S-SNAS-mild", ">", 0.0)
+@check("C-SN4b", "S-DARTS1 S-SNAS-mild")
 def entropy_difference(darts: Record, snas: Record) -> float:
     """Mean edge entropy of DARTS minus that of SNAS at the end, in nats."""
     return float(mean_entropy(darts)[-1] - mean_entropy(snas)[-1])
 
 
-@check("C-SN4c", "S-SNAS-mild", "<", -0.8)
+@check("C-SN4c", "S-SNAS-mild")
 def entropy_trend(snas: Record) -> float:
     """Rank correlation of the mean edge entropy of SNAS with the epoch."""
     return rank_correlation(mean_entropy(snas))
 
 
-@check("C-SNT1r", "", "<=", 1e-9)
+@check("C-SNT1r", "")
 def printed_gaps() -> float:
     """Largest deviation of the printed gaps from 33.01 and -2.13 points."""
     table = printed("snas_table1")
@@ -59,19 +59,19 @@ def printed_gaps() -> float:
     return float(np.abs(gaps.to_numpy() - [33.01, -2.13]).max())
 
 
-@check("C-SNT1a", "S-DARTS1 S-SNAS-mild", ">", 0.0)
+@check("C-SNT1a", "S-DARTS1 S-SNAS-mild")
 def gap_difference(darts: Record, snas: Record) -> float:
     """Gap of DARTS minus gap of SNAS, in points."""
     return gap(darts, "child (darts)") - gap(snas, "child (argmax)")
 
 
-@check("C-SNT1b", "S-SNAS-mild", "<=", 5.0)
+@check("C-SNT1b", "S-SNAS-mild")
 def snas_gap(snas: Record) -> float:
     """Absolute gap of SNAS, in points."""
     return abs(gap(snas, "child (argmax)"))
 
 
-@check("C-SNT1c", "S-SNAS-mild S-DARTS1", ">", 0.0)
+@check("C-SNT1c", "S-SNAS-mild S-DARTS1")
 def child_difference(snas: Record, darts: Record) -> float:
     """Test accuracy of the child of SNAS minus that of the child of DARTS, without retraining, in points."""
     children = (snas, "child (argmax)"), (darts, "child (darts)")

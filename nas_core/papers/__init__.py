@@ -45,7 +45,8 @@ OPERATIONS = {
     "c7x1": "conv_7x1_1x7",
 }
 _ARTEFACT_COLUMNS = ("id", "paper", "kind", "shows", "notebook", "runs", "timed")
-_CLAIM_COLUMNS = ("id", "artefact", "paper", "grade", "sentence", "profile", "test")
+_CLAIM_COLUMNS = ("id", "artefact", "paper", "grade", "sentence", "profile", "test", "comparison", "bound")
+COMPARISONS = (">", ">=", "<", "<=")
 
 
 class ReleasedCell(NamedTuple):
@@ -69,7 +70,10 @@ def artefacts() -> pd.DataFrame:
 
 
 def claims() -> pd.DataFrame:
-    """Every claim by id: artefact ("" if tied to none), paper, grade, sentence, smallest profile, kind of test."""
+    """Every claim by id: artefact ("" if tied to none), paper, grade, sentence, smallest profile, what is measured.
+
+    The measured number must stand to ``bound`` (nan if the claim has no check yet) as ``comparison`` says.
+    """
     return _claims().copy()
 
 
@@ -125,13 +129,17 @@ def check_claims(table: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
     ``known``: the artefacts, indexed by id; a claim's artefact must be one of them, in the same paper, or empty.
     """
     table = _index(table, "claims.csv", _CLAIM_COLUMNS)
-    _only(table, "claims.csv", paper=PAPERS, grade=tuple(GRADES), profile=PROFILES, artefact=("", *known.index))
+    allowed = {"paper": PAPERS, "grade": tuple(GRADES), "profile": PROFILES, "comparison": ("", *COMPARISONS)}
+    _only(table, "claims.csv", **allowed, artefact=("", *known.index))
+    bound = pd.to_numeric(table["bound"], errors="coerce")
+    for key in table.index[bound.isna() != (table["comparison"] == "")]:
+        raise UserError(f"claims.csv: {key} needs both a comparison and a number as its bound, or neither.")
     paper = table["artefact"].map(known["paper"])
     for key in table.index[paper.notna() & (paper != table["paper"])]:
         raise UserError(f"claims.csv: {key} and its artefact {table['artefact'][key]} belong to different papers.")
     if blank := list(table.index[table["sentence"].str.strip() == ""]):
         raise UserError(f"claims.csv: no sentence for {', '.join(blank)}.")
-    return table
+    return table.assign(bound=bound)
 
 
 @cache

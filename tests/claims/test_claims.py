@@ -10,7 +10,7 @@ import pytest
 from nas_core import papers
 from nas_core.catalogue import RUN_IDS, configs
 from nas_core.cells.genotype import CellGenotype, Genotype
-from nas_core.claims import CHECKS, Verdict, evaluate, per_seed
+from nas_core.claims import CHECKS, Verdict, evaluate, holds, per_seed
 from nas_core.claims.check import check
 from nas_core.claims.measures import first_third, rank_correlation
 from nas_core.config import RunConfig
@@ -100,6 +100,7 @@ def snas(run, valid, tests, entropy, seed=0):
     return Fake(config, {"arch_entropy": values}, {"accuracy": pd.DataFrame(rows, columns=COLUMNS)})
 
 
+@pytest.mark.claim("C-SN4a")
 def test_snas_claims_by_hand():
     nats = math.log(8)
     of_ours = {"supernet": 0.40, "child (argmax)": 0.43, "child (darts)": 0.1}
@@ -115,6 +116,7 @@ def test_snas_claims_by_hand():
     assert per_seed("C-SNT1c", [ours], [darts]) == pytest.approx(23)
 
 
+@pytest.mark.claim("C-W12", "C-SNT1r")
 def test_claims_without_runs_hold_exactly():
     assert evaluate("C-W12", {}).verdict == "holds"
     assert evaluate("C-SNT1r", {}).verdict == "holds"
@@ -134,10 +136,10 @@ def test_a_statistical_claim_needs_the_mean_and_the_majority():
 
 def test_an_exact_claim_needs_every_seed(monkeypatch):
     monkeypatch.setattr("nas_core.claims.check.CHECKS", dict(CHECKS))
-    check("C-W4a", "W-DSNAS8", "<", 1.0)(lambda record: float(record.config.seed))  # an X claim without a check so far
+    check("C-SNT1r", "W-DSNAS8")(lambda record: float(record.config.seed))  # an X claim, to be at most 1e-9
     records = [wiring("W-DSNAS8", P1_AND_P2, seed=s) for s in (0, 0, 1)]
-    assert evaluate("C-W4a", {"W-DSNAS8": records}).verdict == "fails"
-    assert evaluate("C-W4a", {"W-DSNAS8": records[:2]}).verdict == "holds"
+    assert evaluate("C-SNT1r", {"W-DSNAS8": records}).verdict == "fails"
+    assert evaluate("C-SNT1r", {"W-DSNAS8": records[:2]}).verdict == "holds"
 
 
 def test_below_its_scale_a_claim_is_not_judged_and_without_records_not_run():
@@ -149,7 +151,18 @@ def test_below_its_scale_a_claim_is_not_judged_and_without_records_not_run():
 
 
 def test_nan_never_meets_a_bound():
-    assert not CHECKS["C-W13b"].holds(math.nan)
+    assert not holds("C-W13b", math.nan)
+
+
+def test_a_claim_without_runs_is_judged_by_the_number_that_was_measured():
+    assert evaluate("T-W1", {}).verdict == "not run"
+    verdict = evaluate("T-W1", {}, {"T-W1": 1e-13})
+    assert (verdict.verdict, verdict.value, verdict.threshold, verdict.seeds) == ("holds", 1e-13, "< 1e-12", ())
+    assert evaluate("T-W1", {}, {"T-W1": 1e-12}).verdict == "fails"
+    assert evaluate("T-W1", {}, {"T-W1": math.nan}).verdict == "fails"
+    # A statistical one may come as one number a network: mean and majority count.
+    verdict = evaluate("T-D3", {}, {"T-D3": [0.9, 0.2, 0.9]})
+    assert (verdict.verdict, verdict.note) == ("holds", "2 of 3 seeds")
 
 
 def test_unknown_claims_and_verdicts_are_named():
@@ -164,9 +177,10 @@ def test_checks_belong_to_claims_and_use_catalogue_runs():
     assert set(CHECKS) <= set(known.index)
     assert all(set(c.runs) <= set(RUN_IDS) for c in CHECKS.values())
     runs_of = papers.artefacts().runs
-    for c in CHECKS.values():
-        if artefact := known.loc[c.id, "artefact"]:
-            assert set(c.runs) <= set(runs_of[artefact].split()), c.id
+    for key, c in CHECKS.items():
+        assert known.loc[key, "comparison"], f"{key} has a check and no bound"
+        if artefact := known.loc[key, "artefact"]:
+            assert set(c.runs) <= set(runs_of[artefact].split()), key
 
 
 def test_time_helpers():
