@@ -10,7 +10,7 @@ import pytest
 from fake_project import SAVE
 
 from nas_core import __main__, papers
-from nas_core.driver.ledger import counts, ledger, lines
+from nas_core.driver.ledger import counts, ledger, lines, unproven
 from nas_core.errors import UserError
 
 
@@ -51,6 +51,25 @@ def test_claims_are_printed_by_grade_and_paper(capsys: pytest.CaptureFixture[str
     table = papers.claims().query("grade == 'X' and paper == 'mixpath'")
     assert all(claim in printed for claim in table.index)
     assert "C-W12" not in printed, "an exact claim of another paper"
+
+
+def test_an_exact_claim_of_an_existing_artefact_must_hold(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exact = fake_project.claims().assign(grade="X")
+    monkeypatch.setattr(papers, "claims", lambda: exact)
+    assert unproven(ledger(folder), folder) == ["C-Bx"]  # the artefacts of the other two are not there
+    monkeypatch.setattr(__main__, "__file__", str(folder / "nas_core" / "__main__.py"))
+    (folder / "figures").symlink_to(folder)
+    assert __main__.main(["claims"]) == 1
+    assert "existing artefacts that do not hold: C-Bx" in capsys.readouterr().err
+    exec(f"{SAVE}save('WI-B', 0.25, 'not run')", {})
+    assert __main__.main(["claims", "--grade", "X"]) == 1
+    exec(f"{SAVE}save('WI-B', 0.25, 'holds')", {})
+    assert __main__.main(["claims"]) == 0
+    monkeypatch.setattr(papers, "claims", fake_project.claims)
+    exec(f"{SAVE}save('WI-B', 0.25, 'fails')", {})
+    assert __main__.main(["claims"]) == 0  # a statistical claim may fail
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ import pytest
 from nbformat import v4
 
 from nas_core import papers
-from nas_core.driver.ledger import ledger
+from nas_core.driver.ledger import ledger, unproven
 
 REPO = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((REPO / "notebooks").glob("*.ipynb"))
@@ -64,6 +64,10 @@ def test_ledger_agrees_with_the_figures() -> None:
     stored = pd.read_csv(REPO / "figures" / "ledger.csv", index_col="id", keep_default_na=False)
     fresh = ledger(REPO / "figures")
     assert stored["verdict"].to_dict() == fresh["verdict"].to_dict()
+
+
+def test_every_exact_claim_of_a_committed_figure_holds() -> None:
+    assert unproven(ledger(REPO / "figures"), REPO / "figures") == []
 
 
 @pytest.fixture

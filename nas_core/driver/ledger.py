@@ -25,6 +25,13 @@ def ledger(folder: Path) -> pd.DataFrame:
     return pd.DataFrame(rows, index=table.index)[COLUMNS].astype({"value": float, "low": float, "high": float})
 
 
+def unproven(table: pd.DataFrame, folder: Path) -> list[str]:
+    """The exact claims in ``table`` that do not hold, or were not evaluated, though their artefact is in ``folder``."""
+    paper = papers.artefacts()["paper"]
+    open_ = table[(table["grade"] == "X") & (table["verdict"] != "holds") & (table["artefact"] != "")]
+    return [str(key) for key, of in open_["artefact"].items() if (folder / paper[of] / f"{of}.json").exists()]
+
+
 def lines(table: pd.DataFrame) -> list[str]:
     """The ledger for a terminal: id, grade, verdict, value, what it must be, sentence."""
     shown = table["value"].map(lambda value: "" if pd.isna(value) else f"{value:.3g}")
