@@ -55,6 +55,7 @@ class Look:
 
 
 Drawn = list[tuple[Edge, np.ndarray]]  # edges with the control points of their curves
+Label = tuple[np.ndarray, str, str, str]  # the curve on which it sits, its text, the colour of its box, its gid
 BEZIER = (Path.MOVETO, Path.CURVE4, Path.CURVE4, Path.CURVE4)
 LARGE, SMALL = Look(2.0, 11, FONT, False), Look(1.3, 6, 7, True)
 
@@ -77,7 +78,7 @@ def cell_edges(topology: Topology, genotype: CellGenotype | None = None) -> list
     total, seen = Counter((i, j) for i, j, _ in genotype.edges), Counter[tuple[int, int]]()
     kept = []
     for i, j, op in genotype.edges:
-        bend = BEND * (seen[i, j] - (total[i, j] - 1) / 2)
+        bend = BEND * min(1, 2 / total[i, j]) * (seen[i, j] - (total[i, j] - 1) / 2)
         seen[i, j] += 1
         kept.append(Edge(i, j, "kept", op_style(op).colour, short(op), op, bend))
     dropped = [Edge(i, j, "dropped", FAINT) for i, j in topology.edges if (i, j) not in total]
@@ -92,41 +93,56 @@ def draw_cell(
     *,
     labels: bool = True,
     highlight: Collection[tuple[int, int]] | Mapping[tuple[int, int], str] | None = None,
+    texts: Mapping[tuple[int, int], str] | None = None,
+    names: Mapping[int, str] | None = None,
 ) -> Axes:
     """Draw a cell as a directed acyclic graph and return its axes (new ones if ``ax`` is None).
 
     Without a genotype every candidate edge is shown with its number, intermediate edges in blue. With one, kept edges
     have the colour and the name of their operation, dropped ones are faint, and a node without any kept input is
     hollow. Output edges (concatenation) are thin and dashed. ``highlight``: edges, output edges (node, output node)
-    included, that get a broad band beneath, in one colour or in the colours of a mapping.
+    included, that get a broad band beneath, in one colour or in the colours of a mapping. ``texts``: numbers on edges,
+    output edges included, below their label; of parallel edges the first one gets it. ``names``: what stands beside
+    input and output nodes, if not c_{k-2}, c_{k-1} and c_k. Raises ``ValueError`` for an edge that the cell lacks.
     """
-    drawn = _drawn(topology, genotype)
+    drawn = drawn_edges(topology, genotype)
     box = bounds(topology, [points for _, points in drawn])
     if ax is None:
         ax = new_axes(0.72 * (box[1] - box[0]), 0.72 * (box[3] - box[2]))
-    _draw(ax, topology, drawn, LARGE, box)
+    _draw(ax, topology, drawn, LARGE, box, names or {})
     for which in highlight or ():
-        _highlight(ax, drawn, which, highlight[which] if isinstance(highlight, Mapping) else HIGHLIGHT)
-    if labels:
-        _label_edges(ax, topology, [(e, points) for e, points in drawn if e.text])
+        _highlight(ax, _found(drawn, which, "highlight"), which, highlight)
+    write_labels(ax, topology, edge_labels(drawn, labels, texts or {}))
     return ax
 
 
-def _drawn(topology: Topology, genotype: CellGenotype | None) -> Drawn:
+def drawn_edges(topology: Topology, genotype: CellGenotype | None) -> Drawn:
+    """All edges of :func:`cell_edges` with their curves."""
     return [(e, curve(topology, e.source, e.target, e.bend)) for e in cell_edges(topology, genotype)]
 
 
-def _highlight(ax: Axes, drawn: Drawn, which: tuple[int, int], colour: str) -> None:
-    found = [points for e, points in drawn if (e.source, e.target) == which]
-    if not found:
-        raise ValueError(f"cannot highlight edge {which}: the cell has no such edge")
-    for points in found:
+def _found(drawn: Drawn, which: tuple[int, int], purpose: str) -> Drawn:
+    if found := [(e, points) for e, points in drawn if (e.source, e.target) == which]:
+        return found
+    raise ValueError(f"cannot {purpose} edge {which}: the cell has no such edge")
+
+
+def _highlight(ax: Axes, found: Drawn, which: tuple[int, int], colours: Collection | None) -> None:
+    colour = colours[which] if isinstance(colours, Mapping) else HIGHLIGHT
+    for _, points in found:
         band = FancyArrowPatch(path=Path(points, BEZIER), arrowstyle="-", lw=9, color=colour, zorder=0.5)
         band.set(alpha=0.75, capstyle="round", gid=f"highlight {which[0]}-{which[1]}")
         ax.add_patch(band)
 
 
-def _draw(ax: Axes, topology: Topology, drawn: Drawn, look: Look, box: tuple[float, float, float, float]) -> None:
+def _draw(
+    ax: Axes,
+    topology: Topology,
+    drawn: Drawn,
+    look: Look,
+    box: tuple[float, float, float, float],
+    names: Mapping[int, str],
+) -> None:
     """All edges and nodes, in axes that show the part ``box`` (left, right, bottom, top) of the plane."""
     ax.set(xlim=box[:2], ylim=box[2:], aspect="equal")
     ax.set_axis_off()
@@ -135,8 +151,14 @@ def _draw(ax: Axes, topology: Topology, drawn: Drawn, look: Look, box: tuple[flo
         if look.marks and edge.kind == "kept":
             ax.plot(*at(points, 0.45), zorder=4, **mark(edge.op, 4.6))
     fed = {e.target for e, _ in drawn if e.kind in ("kept", "candidate")}
-    for node, (x, y) in positions(topology).items():
-        _node(ax, topology, node, (x, y), node in fed or node not in topology.intermediate, look)
+    back = {n: f"$c_{{k-{topology.inputs - n}}}$" for n in range(topology.inputs)}
+    names = back | {output_node(topology): "$c_k$"} | dict(names)
+    for node, place in positions(topology).items():
+        _node(ax, topology, node, place, node in fed or node not in topology.intermediate, look)
+        if node in names:
+            side = -1 if node < topology.inputs else 1
+            x, align = place[0] + side * 1.35 * RADIUS, "left" if side > 0 else "right"
+            ax.text(x, place[1], names[node], ha=align, va="center", size=look.font + 1, gid=f"name {node}")
 
 
 def _arrow(edge: Edge, points: np.ndarray, look: Look) -> FancyArrowPatch:
@@ -157,7 +179,7 @@ def _node(ax: Axes, topology: Topology, node: int, place: tuple[float, float], f
     x, y = place
     kind = "input" if node < topology.inputs else "output" if node == output_node(topology) else "intermediate"
     face = {"input": "#DCE3EC", "output": "#F6E3CF", "intermediate": "#3B4754"}[kind] if fed else "white"
-    ink = ("white" if kind == "intermediate" else "black") if fed else GREY
+    letter = ("white" if kind == "intermediate" else "black") if fed else GREY
     side = 1.7 * RADIUS
     shape: Patch = Circle(place, RADIUS)
     if kind != "intermediate":
@@ -166,29 +188,43 @@ def _node(ax: Axes, topology: Topology, node: int, place: tuple[float, float], f
     shape.set(fc=face, ec="#3B4754" if fed else GREY, lw=0.5 * look.line, ls="-" if fed else (0, (2, 1.4)), zorder=5)
     shape.set_gid(f"node {node} {'' if fed else 'hollow'}".strip())
     ax.add_patch(shape)
-    ax.text(x, y, str(node), ha="center", va="center_baseline", size=look.font, color=ink, zorder=6)
-    if kind == "input":
-        back = topology.inputs - node
-        ax.text(x - 1.35 * RADIUS, y, f"$c_{{k-{back}}}$", ha="right", va="center", size=look.font + 1)
-    elif kind == "output":
-        ax.text(x + 1.35 * RADIUS, y, "$c_k$", ha="left", va="center", size=look.font + 1)
+    ax.text(x, y, str(node), ha="center", va="center_baseline", size=look.font, color=letter, zorder=6)
 
 
-def _label_edges(ax: Axes, topology: Topology, named: Drawn) -> None:
-    """Put the label of every kept or candidate edge on its curve, in a box of the edge's colour."""
-    unit = _points_per_unit(ax)
-    widths = [TextPath((0, 0), edge.text, size=FONT).get_extents().width + 9 for edge, _ in named]
-    sizes = np.array([(width, FONT + 6.5) for width in widths]) / unit
-    spots = place_labels([points for _, points in named], sizes, positions(topology).values())
-    for (edge, _), (x, y) in zip(named, spots, strict=True):
-        red, green, blue = to_rgb(edge.colour)
-        ink = "white" if 0.30 * red + 0.59 * green + 0.11 * blue < 0.58 else "black"
-        text = ax.text(x, y, edge.text, size=FONT, color=ink, ha="center", va="center", zorder=7)
-        text.set_bbox({"boxstyle": "round,pad=0.28,rounding_size=0.4", "fc": edge.colour, "ec": "white", "lw": 0.9})
-        text.set_gid(f"label {edge.source}-{edge.target} {edge.text}")
+def edge_labels(drawn: Drawn, labels: bool, texts: Mapping[tuple[int, int], str]) -> list[Label]:
+    """The label of every kept or candidate edge, unless ``labels`` is false, and the numbers of ``texts`` below."""
+    first = {id(_found(drawn, which, "write on")[0][0]): text for which, text in texts.items()}
+    shown = []
+    for edge, points in drawn:
+        lines = [edge.text if labels else "", first.get(id(edge), "")]
+        if any(lines):
+            gid = f"label {edge.source}-{edge.target} {edge.text}".strip()
+            colour = edge.colour if edge.kind in ("kept", "candidate") else "#F2F2F2"
+            shown.append((points, "\n".join(filter(None, lines)), colour, gid))
+    return shown
 
 
-def _points_per_unit(ax: Axes) -> float:
+def write_labels(ax: Axes, topology: Topology, labels: Sequence[Label]) -> None:
+    """Put every label on its curve, in a box of its colour, apart from the other ones and from the nodes."""
+    if not labels:
+        return
+    lines = [text.split("\n") for _, text, _, _ in labels]
+    widths = [max(TextPath((0, 0), line, size=FONT).get_extents().width for line in some) + 9 for some in lines]
+    heights = [FONT + 6.5 + 1.25 * FONT * (len(some) - 1) for some in lines]
+    sizes = np.stack([widths, heights], axis=-1) / points_per_unit(ax)
+    spots = place_labels([points for points, *_ in labels], sizes, positions(topology).values())
+    for (_, words, colour, gid), (x, y) in zip(labels, spots, strict=True):
+        text = ax.text(x, y, words, size=FONT, color=ink(colour), ha="center", va="center", zorder=7, gid=gid)
+        text.set_bbox({"boxstyle": "round,pad=0.28,rounding_size=0.4", "fc": colour, "ec": "white", "lw": 0.9})
+
+
+def ink(colour: str | np.ndarray) -> str:
+    """White or black, whichever is read better on a colour."""
+    red, green, blue = to_rgb(tuple(colour) if isinstance(colour, np.ndarray) else colour)
+    return "white" if 0.30 * red + 0.59 * green + 0.11 * blue < 0.58 else "black"
+
+
+def points_per_unit(ax: Axes) -> float:
     """The size of one unit of the drawing once the figure is laid out."""
     figure = ax.get_figure(root=True)
     assert figure is not None
@@ -216,14 +252,14 @@ def topology_snapshots(
         raise ValueError(f"{len(genotypes)} genotypes and {len(epochs)} epochs: give one epoch for each genotype")
     columns = min(columns, len(genotypes))
     rows = -(-len(genotypes) // columns)
-    drawn = [_drawn(topology, g) for g in genotypes]
+    drawn = [drawn_edges(topology, g) for g in genotypes]
     box = bounds(topology, [points for cell in drawn for _, points in cell])
     height = rows * (SCALE * (box[3] - box[2]) + 0.23) + 0.4 + 0.25 * bool(title)
     size = (columns * SCALE * (box[1] - box[0]), height)
     figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.03, wspace=0, hspace=0))
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for ax, genotype, epoch, cell in zip(grid, genotypes, epochs, drawn, strict=False):
-        _draw(ax, topology, cell, SMALL, box)
+        _draw(ax, topology, cell, SMALL, box, {})
         ax.set_title(snapshot_title(genotype, epoch, topology), size=7.5, pad=2)
     for ax in grid[len(genotypes) :]:
         ax.set_axis_off()

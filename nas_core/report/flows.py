@@ -1,0 +1,112 @@
+"""Where something flows through a cell: broad directed bands beside its edges."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import cycle, pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.patches import Patch, Polygon
+
+from nas_core.report.diagrams import draw_cell, drawn_edges, edge_labels, points_per_unit, write_labels
+from nas_core.report.layout import at
+from nas_core.report.style import GREY, use_style
+
+if TYPE_CHECKING:
+    from nas_core.cells.genotype import CellGenotype
+    from nas_core.cells.topology import Topology
+
+Paths = Mapping[str, Sequence[tuple[int, ...]]]  # of every flow the paths, each a list of nodes
+COLOURS = {"gradient": "#6CC7A6", "cost": "#F2966B"}
+OTHERS = ("#A99BDD", "#E3C94F", "#8DB8E8", "#D7A0B8")
+WIDTH, FREE, HEAD = 5.0, 2.0, 10.0  # of a band, between it and the middle of the edge, of its head; in points
+
+
+@use_style()
+def draw_flow(
+    ax: Axes | None,
+    topology: Topology,
+    flows: Paths,
+    genotype: CellGenotype | None = None,
+    *,
+    colours: Mapping[str, str] | None = None,
+    texts: Mapping[str, Mapping[tuple[int, int], str]] | None = None,
+    labels: bool = True,
+    names: Mapping[int, str] | None = None,
+) -> Axes:
+    """Draw a cell (:func:`draw_cell`) and along it named flows, each a list of paths of nodes, e.g. (4, 3, 2, 0).
+
+    A path against the direction of the edges is one that goes backwards, as gradients and costs do. A band lies beside
+    its edge: the first flow to the left, the second to the right of it, and so on. ``texts``: of every flow the numbers
+    on its steps, e.g. ``{"cost": {(3, 2): "0"}}``. Raises ``ValueError`` for a step without an edge.
+    """
+    ax = draw_cell(ax, topology, genotype, labels=False, names=names)
+    drawn, unit, taken = drawn_edges(topology, genotype), points_per_unit(ax), Counter[tuple[int, int, int]]()
+    curves = {(e.source, e.target): points for e, points in drawn}
+    colour, written = _colours(flows) | dict(colours or {}), edge_labels(drawn, labels, {})
+    for k, (flow, paths) in enumerate(flows.items()):
+        bands = {}
+        for a, b in dict.fromkeys(step for path in paths for step in pairwise(path)):
+            edge, side = (min(a, b), max(a, b)), 1 - 2 * (k % 2)
+            if edge not in curves:
+                raise ValueError(f"flow {flow!r} cannot go from {a} to {b}: the cell has no edge {edge}")
+            away = FREE + WIDTH / 2 + (WIDTH + 1) * taken[*edge, side]
+            taken[*edge, side] += 1
+            bands[a, b] = _aside(curves[edge], side * away / unit)[:: 1 if a < b else -1]
+            band = Polygon(_ribbon(bands[a, b], WIDTH / unit, HEAD / unit), fc=colour[flow], ec="white", lw=0.5)
+            band.set(zorder=2.5, gid=f"flow {flow} {a}-{b}")
+            ax.add_patch(band)
+        for step, text in (texts or {}).get(flow, {}).items():
+            if step not in bands:
+                raise ValueError(f"cannot write on step {step}: flow {flow!r} does not take it")
+            written.append((bands[step], text, colour[flow], f"text {flow} {step[0]}-{step[1]}"))
+    write_labels(ax, topology, written)
+    return ax
+
+
+def flow_handles(flows: Sequence[str] | Paths, colours: Mapping[str, str] | None = None) -> list[Patch]:
+    """Legend entries of named flows."""
+    used = _colours(flows) | dict(colours or {})
+    return [Patch(fc=used[flow], label=flow) for flow in flows]
+
+
+def _colours(flows: Sequence[str] | Paths) -> dict[str, str]:
+    others = cycle(OTHERS)
+    return {flow: COLOURS.get(flow) or next(others) for flow in flows}
+
+
+def _aside(points: np.ndarray, distance: float) -> np.ndarray:
+    """The control points of a curve at a distance to the left of another one (Tiller and Hanson: its legs, moved)."""
+    legs = np.diff(points, axis=0)
+    normals = np.stack([-legs[:, 1], legs[:, 0]], axis=-1) / np.hypot(*legs.T)[:, None]
+    at_points = np.array([normals[0], normals[:2].mean(axis=0), normals[1:].mean(axis=0), normals[2]])
+    return np.asarray(points + distance * at_points)
+
+
+def _ribbon(points: np.ndarray, width: float, head: float) -> np.ndarray:
+    """The outline of a broad arrow along a curve, shape (corners, 2)."""
+    path = at(points, np.linspace(0, 1, 201))
+    ahead = np.hypot(*(path - path[-1]).T)
+    path, tip = path[ahead >= min(head, 0.6 * ahead[0])], path[-1]
+    along = np.gradient(path, axis=0)
+    normals = np.stack([-along[:, 1], along[:, 0]], axis=-1) / np.hypot(*along.T)[:, None]
+    left, right = path + normals * width / 2, path - normals * width / 2
+    return np.concatenate(
+        [left, [left[-1] + normals[-1] * width / 2, tip, right[-1] - normals[-1] * width / 2], right[::-1]]
+    )
+
+
+@use_style()
+def join_cells(left: Axes, right: Axes, text: str = "") -> Axes:
+    """Draw the line from the output of one drawn cell to the input c_{k-1} of the next one; return its axes, ``right``.
+
+    Both stand in axes of one figure, side by side; ``text`` is written below the line.
+    """
+    named = [[t for t in ax.texts if str(t.get_gid()).startswith("name")] for ax in (left, right)]
+    arrow = {"arrowstyle": "-|>", "color": GREY, "lw": 1.2, "shrinkA": 2, "shrinkB": 2}
+    ends: dict[str, Any] = {"xy": (0, 0.5), "xycoords": named[1][-2], "xytext": (1, 0.5), "textcoords": named[0][-1]}
+    right.annotate("", **ends, arrowprops=arrow, annotation_clip=False, gid="join")
+    return right
