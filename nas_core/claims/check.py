@@ -58,8 +58,8 @@ def per_seed(claim: str, *records: Sequence[Record]) -> np.ndarray:
 
 def holds(claim: str, value: float) -> bool:
     """Whether a number meets the bound that claims.csv gives to ``claim``; nan never does."""
-    row = claims().loc[choose("claim", claim, claims().index)]
-    return COMPARISONS[str(row["comparison"])](value, float(row["bound"]))
+    row = claims().to_dict("index")[choose("claim", claim, claims().index)]
+    return COMPARISONS[row["comparison"]](value, row["bound"])
 
 
 def evaluate(claim: str, records: Records, measured: Measured | None = None) -> Verdict:
