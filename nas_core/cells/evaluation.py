@@ -1,12 +1,13 @@
 """The evaluation network of a genotype: what is trained from scratch after a search.
 
-As DARTS trains it: 20 cells of 36 channels on CIFAR-10, affine normalisers, drop-path, an auxiliary classifier after
-cell 2/3.
+As DARTS trains it: 20 cells of 36 channels on CIFAR-10 or 14 of 48 on ImageNet, affine normalisers, drop-path, an
+auxiliary classifier after cell 2/3.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -94,18 +95,21 @@ def _preprocess(channels_in: int, channels: int, style: Style) -> nn.Module:
 
 
 class AuxiliaryTower(nn.Module):
-    """The auxiliary classifier after cell 2/3; its loss has weight 0.4 in DARTS. Needs maps of at least 5x5."""
+    """The auxiliary classifier after cell 2/3; its loss has weight 0.4 in DARTS. Needs maps of at least 5x5.
 
-    def __init__(self, channels: int, classes: int) -> None:
+    ``stride``: of the 5x5 pool, which leaves 2x2 pixels of an 8x8 or 7x7 map; ``last`` follows the second convolution.
+    """
+
+    def __init__(self, channels: int, classes: int, stride: int, last: nn.Module) -> None:
         super().__init__()
         self.features = nn.Sequential(
             nn.ReLU(),
-            nn.AvgPool2d(5, stride=3, count_include_pad=False),
+            nn.AvgPool2d(5, stride, count_include_pad=False),
             nn.Conv2d(channels, 128, 1, bias=False),
             normaliser(128, STYLE),
             nn.ReLU(),
             nn.Conv2d(128, 768, 2, bias=False),
-            normaliser(768, STYLE),
+            last,
             nn.ReLU(),
         )
         self.classifier = nn.Linear(768, classes)
@@ -114,8 +118,50 @@ class AuxiliaryTower(nn.Module):
         return self.classifier(self.features(x).flatten(1))
 
 
+class Stem(NamedTuple):
+    """What precedes the cells, and the auxiliary tower that goes with it.
+
+    ``older`` maps images to input 0 of the first cell and ``newer`` that one to input 1, both with ``channels``
+    channels; ``halves`` says that ``newer`` halves the resolution, so that the first cell must behave as one after a
+    reduction. ``tower(channels, classes)`` builds the auxiliary classifier.
+    """
+
+    older: nn.Module
+    newer: nn.Module
+    channels: int
+    halves: bool
+    tower: Callable[[int, int], nn.Module]
+
+
+def _stem_conv(inputs: int, outputs: int, stride: int) -> list[nn.Module]:
+    return [nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False), normaliser(outputs, STYLE)]
+
+
+def cifar_stem(in_channels: int, channels: int) -> Stem:
+    """One 3x3 convolution to 3C channels at full resolution, read by both inputs of the first cell."""
+    older = nn.Sequential(*_stem_conv(in_channels, 3 * channels, 1))
+    return Stem(older, nn.Identity(), 3 * channels, False, lambda c, n: AuxiliaryTower(c, n, 3, normaliser(768, STYLE)))
+
+
+def imagenet_stem(in_channels: int, channels: int) -> Stem:
+    """Three 3x3 convolutions of stride 2, 224 -> 112 -> 56 -> 28 pixels; input 0 is the map of 56, input 1 that of 28.
+
+    In DARTS's code the auxiliary tower has no normaliser after its second convolution.
+    """
+    half = channels // 2
+    older = nn.Sequential(*_stem_conv(in_channels, half, 2), nn.ReLU(), *_stem_conv(half, channels, 2))
+    newer = nn.Sequential(nn.ReLU(), *_stem_conv(channels, channels, 2))
+    return Stem(older, newer, channels, True, lambda c, n: AuxiliaryTower(c, n, 2, nn.Identity()))
+
+
+STEMS: dict[str, Callable[[int, int], Stem]] = {"cifar": cifar_stem, "imagenet": imagenet_stem}
+
+
 class EvaluationNetwork(nn.Module):
-    """Stem, ``layers`` derived cells with reductions at 1/3 and 2/3, global average pooling, linear classifier."""
+    """Stem, ``layers`` derived cells with reductions at 1/3 and 2/3, global average pooling, linear classifier.
+
+    ``stem``: a name in ``STEMS``.
+    """
 
     def __init__(
         self,
@@ -127,21 +173,22 @@ class EvaluationNetwork(nn.Module):
         in_channels: int,
         generator: Generator,
         auxiliary: bool = False,
+        stem: str = "cifar",
     ) -> None:
         super().__init__()
         at = {layers // 3, 2 * layers // 3} if genotype.reduce is not None else set()
-        stem = 3 * channels
-        self.stem = nn.Sequential(nn.Conv2d(in_channels, stem, 3, padding=1, bias=False), nn.BatchNorm2d(stem))
-        older = newer = stem
+        start = STEMS[choose("stem", stem, STEMS)](in_channels, channels)
+        self.stem = nn.ModuleList([start.older, start.newer])
+        older = newer = start.channels
         self.cells, self.tower_at, self.tower = nn.ModuleList(), 2 * layers // 3, None
         for i in range(layers):
             channels *= 2 if i in at else 1
             cell = genotype.reduce if i in at and genotype.reduce is not None else genotype.normal
-            flags = {"reduction": i in at, "after_reduction": i > 0 and i - 1 in at}
+            flags = {"reduction": i in at, "after_reduction": i - 1 in at if i else start.halves}
             self.cells.append(EvaluationCell(cell, (older, newer), channels, **flags))
             older, newer = newer, channels * len(cell.output)
             if auxiliary and i == self.tower_at:
-                self.tower = AuxiliaryTower(newer, classes)
+                self.tower = start.tower(newer, classes)
         self.classifier = nn.Linear(newer, classes)
         initialise(self, generator)
 
@@ -149,7 +196,8 @@ class EvaluationNetwork(nn.Module):
         self, images: Tensor, drop: float = 0.0, generator: Generator | None = None
     ) -> tuple[Tensor, Tensor | None]:
         """Class logits (batch, classes), and the auxiliary ones while training with a tower. ``drop``: drop-path."""
-        older = newer = self.stem(images)
+        older = self.stem[0](images)
+        newer = self.stem[1](older)
         extra = None
         for i, cell in enumerate(self.cells):
             older, newer = newer, cell(older, newer, drop if self.training else 0.0, generator)
