@@ -1,16 +1,25 @@
 """The evaluation network of a genotype: printed counts, shapes, drop-path, the auxiliary classifier."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from small import generator
 from torch import Tensor, nn
 
 from nas_core import papers
-from nas_core.cells.evaluation import EvaluationNetwork, drop_path
+from nas_core.cells.closed_forms import Count, auxiliary_count, evaluation_count
+from nas_core.cells.counts import multiply_adds, parameters
+from nas_core.cells.evaluation import EVALUATED, STEMS, EvaluationNetwork, drop_path
 from nas_core.cells.genotype import CellGenotype, Genotype
 from nas_core.errors import UserError
 
 COUNTS = papers.printed("counts").set_index("arch")
+CIFAR = {"channels": 36, "layers": 20, "classes": 10}
+IMAGENET = {"channels": 48, "layers": 14, "classes": 1000, "stem": "imagenet"}
 
 
 def released(arch: str) -> Genotype:
@@ -19,35 +28,131 @@ def released(arch: str) -> Genotype:
     return Genotype(**{name: CellGenotype(2, c.nodes, c.edges, c.output) for name, c in cells.items()})
 
 
-def network(genotype: Genotype, *, channels: int = 4, layers: int = 6, auxiliary: bool = False) -> EvaluationNetwork:
-    size = {"channels": channels, "layers": layers, "classes": 10, "in_channels": 3}
-    return EvaluationNetwork(genotype, **size, auxiliary=auxiliary, generator=generator())
+def network(genotype: Genotype, *, channels: int = 4, layers: int = 6, **rest: Any) -> EvaluationNetwork:
+    size = {"channels": channels, "layers": layers, "classes": 10, "in_channels": 3, **rest}
+    return EvaluationNetwork(genotype, **size, generator=generator())
+
+
+def counted(model: nn.Module, side: int) -> Count:
+    """What the modules have and do."""
+    return Count(parameters(model), multiply_adds(model, torch.zeros(1, 3, side, side)))
+
+
+def millions(count: int, digits: int) -> float:
+    return round(count / 1e6, digits)
 
 
 @pytest.mark.parametrize("arch", COUNTS.index)
 def test_exact_counts_on_cifar(arch: str) -> None:
-    """Twenty cells of 36 channels: parameters, and multiply-adds of convolutions and classifier for one image."""
-    model, seen = network(released(arch), channels=36, layers=20).eval(), []
-    assert sum(p.numel() for p in model.parameters()) == COUNTS.cifar_params[arch]
-
-    def count(layer: nn.Module, args: object, out: Tensor) -> None:
-        seen.append(layer.weight[0].numel() * out.numel())
-
-    for layer in model.modules():
-        if isinstance(layer, nn.Conv2d | nn.Linear):
-            layer.register_forward_hook(count)
-    with torch.no_grad():
-        model(torch.zeros(1, 3, 32, 32))
-    assert sum(seen) == COUNTS.cifar_madds[arch]
+    """Twenty cells of 36 channels: parameters and multiply-adds, from the modules and from the closed form."""
+    expected = Count(COUNTS.cifar_params[arch], COUNTS.cifar_madds[arch])
+    assert counted(network(released(arch), **CIFAR), 32) == expected
+    assert evaluation_count(released(arch), **CIFAR, side=32) == expected
+    normalised = evaluation_count(released(arch), **CIFAR, side=32, pools=2)
+    assert normalised == Count(COUNTS.cifar_params_if_pools_have_affine_BN[arch], expected.madds)
 
 
-def test_exact_auxiliary_classifier() -> None:
-    """476,426 parameters at 36 channels; it stands after cell 2/3 and answers in training only."""
-    plain, extra = (network(released("DARTS_V2"), channels=36, layers=3, auxiliary=a) for a in (False, True))
-    counts = [sum(p.numel() for p in model.parameters()) for model in (plain, extra)]
-    assert counts[1] - counts[0] == 476_426
+@pytest.mark.parametrize("arch", [
+    pytest.param(arch, marks=pytest.mark.claim("C-N7")) if arch == "DARTS_V2" else arch for arch in COUNTS.index
+])  # fmt: skip
+def test_exact_counts_on_imagenet(arch: str) -> None:
+    """Fourteen cells of 48 channels on 224x224 pixels, 1000 classes."""
+    expected = Count(COUNTS.imagenet_params[arch], COUNTS.imagenet_madds[arch])
+    assert counted(network(released(arch), **IMAGENET), 224) == expected
+    assert evaluation_count(released(arch), **IMAGENET, side=224) == expected
+    if arch == "DARTS_V2":
+        assert expected.params == 4_718_752
+        assert millions(expected.params, 1) == 4.7
+
+
+@pytest.mark.claim("C-SNT2a", "C-SNT2b")
+def test_exact_parameters_against_table_2() -> None:
+    """The darts row of the first order is V1, that of the second order V2."""
+    count = {arch: evaluation_count(released(arch), **CIFAR, side=32).params for arch in COUNTS.index}
+    printed = papers.printed("snas_table2").set_index("architecture")["params_M"]
+    rows = {
+        "DARTS_V1": "DARTS (1st order bi-level) + cutout",
+        "DARTS_V2": "DARTS (2nd order bi-level) + cutout",
+        **{f"SNAS_{c}": f"SNAS (single-level) + {c} constraint + cutout" for c in ("mild", "moderate", "aggressive")},
+    }
+    agrees = {arch: millions(count[arch], 1) == printed[row] for arch, row in rows.items()}
+    assert [arch for arch, same in agrees.items() if same] == ["DARTS_V2", "SNAS_moderate", "SNAS_aggressive"]
+    assert [printed[rows[arch]] for arch in ("DARTS_V2", "SNAS_moderate", "SNAS_aggressive")] == [3.3, 2.8, 2.3]
+    assert (millions(count["SNAS_mild"], 2), printed[rows["SNAS_mild"]]) == (2.66, 2.9)
+    assert (millions(count["DARTS_V1"], 2), printed[rows["DARTS_V1"]]) == (3.17, 3.3)
+
+
+@pytest.mark.claim("C-SNT3a", "C-SNT3b", "C-SNT3c")
+def test_exact_counts_against_table_3() -> None:
+    count = {arch: evaluation_count(released(arch), **IMAGENET, side=224) for arch in COUNTS.index}
+    archs = ("DARTS_V2", "SNAS_mild", "SNAS_moderate")
+    assert [millions(count[arch].params, 2) for arch in archs] == [4.72, 3.94, 4.31]
+    table = papers.printed("snas_table3").set_index("architecture")
+    printed = [table["madds_M"][row] for row in ("DARTS", "SNAS (mild constraint)", "SNAS (mild constraint)")]
+    ratios = [p * 1e6 / count[arch].madds for p, arch in zip(printed, archs, strict=True)]
+    assert [round(ratio, 2) for ratio in ratios] == [1.12, 1.19, 1.12]
+    searched = table[table["search_method"] != "manual"]
+    assert len(searched) == 9
+    assert (searched["madds_M"] < 600).all()
+
+
+def test_exact_empty_nodes_are_counted_as_zero_maps() -> None:
+    """Without the two empty nodes of its reduction cell, SNAS's aggressive network would be smaller than printed."""
+    genotype = released("SNAS_aggressive")
+    assert genotype.reduce is not None
+    dropped = Genotype(genotype.normal, replace(genotype.reduce, output=(2, 3)))
+    assert evaluation_count(dropped, **CIFAR, side=32).params == 2_209_942
+    assert counted(network(dropped, **CIFAR), 32) == evaluation_count(dropped, **CIFAR, side=32)
+
+
+@st.composite
+def genotypes(draw: st.DrawFn) -> CellGenotype:
+    """Any cell of two inputs, parallel edges and empty nodes included."""
+    nodes = draw(st.integers(1, 3))
+    pairs = [(i, j) for j in range(2, 2 + nodes) for i in range(j)]
+    edges = st.lists(st.tuples(st.sampled_from(pairs), st.sampled_from(sorted(EVALUATED))), max_size=6)
+    output = draw(st.sets(st.integers(2, 1 + nodes), min_size=1))
+    return CellGenotype(2, nodes, tuple((i, j, op) for (i, j), op in draw(edges)), tuple(sorted(output)))
+
+
+@settings(max_examples=20)
+@given(genotypes(), genotypes(), st.sampled_from(sorted(STEMS)), st.integers(1, 7), st.integers(1, 4), st.data())
+def test_property_closed_form(
+    normal: CellGenotype, reduce: CellGenotype, stem: str, layers: int, half: int, data: st.DataObject
+) -> None:
+    genotype = Genotype(normal, reduce if data.draw(st.booleans()) else None)
+    size = {"channels": 2 * half, "layers": layers, "classes": data.draw(st.integers(1, 20)), "stem": stem}
+    side = data.draw(st.sampled_from((7, 14, 16, 32)))
+    assert counted(network(genotype, **size), side) == evaluation_count(genotype, **size, side=side)
+
+
+@pytest.mark.parametrize(("stem", "side"), [("cifar", 32), ("imagenet", 224)])
+def test_exact_resolutions_of_the_two_inputs(stem: str, side: int) -> None:
+    """The first cell reads 32x32 pixels twice, or 56x56 (its older input) and 28x28, and keeps the smaller side."""
+    model = network(released("DARTS_V2"), layers=3, stem=stem).eval()
+    seen: list[tuple[int, ...]] = []
+    model.cells[0].register_forward_hook(lambda m, a, out: seen.extend((a[0].shape, a[1].shape, out.shape)))
+    model(torch.zeros(1, 3, side, side))
+    assert (
+        seen
+        == {
+            "cifar": [(1, 12, 32, 32), (1, 12, 32, 32), (1, 16, 32, 32)],
+            "imagenet": [(1, 4, 56, 56), (1, 4, 28, 28), (1, 16, 28, 28)],
+        }[stem]
+    )
+
+
+@pytest.mark.parametrize(("stem", "side", "at", "width"), [("cifar", 32, 8, 36), ("imagenet", 224, 7, 4)])
+def test_exact_auxiliary_classifier(stem: str, side: int, at: int, width: int) -> None:
+    """476,426 parameters at 36 channels on CIFAR-10; it stands after cell 2/3 and answers in training only."""
+    size = {"channels": width, "layers": 3, "stem": stem}
+    plain, extra = (network(released("DARTS_V2"), **size, auxiliary=a) for a in (False, True))
+    added = parameters(extra) - parameters(plain)
+    madds = multiply_adds(extra.tower, torch.zeros(1, 16 * width, at, at))
+    assert Count(added, madds) == auxiliary_count(16 * width, 10, stem)
+    assert added == 476_426 or stem == "imagenet"
     assert extra.tower_at == 2
-    images = torch.randn(2, 3, 32, 32, generator=generator())
+    images = torch.randn(2, 3, side, side, generator=generator())
     logits, auxiliary = extra(images)
     assert logits.shape == auxiliary.shape == (2, 10)
     assert extra.eval()(images)[1] is None

@@ -1,0 +1,60 @@
+"""What a network has, does and keeps: parameters, multiply-adds, and bytes held for the backward pass."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakSet
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+from torch.utils.flop_counter import FlopCounterMode
+
+
+def parameters(network: nn.Module) -> int:
+    """Number of trainable numbers in ``network``; shared ones count once."""
+    return sum(p.numel() for p in network.parameters())
+
+
+def multiply_adds(network: nn.Module, images: Tensor, *choice: Any) -> int:
+    """Multiply-adds per image of the convolutions and linear layers that ``network(images, *choice)`` meets.
+
+    One multiply-accumulate counts 1, as in the papers (PyTorch's counter says 2); normalisers, activations and pools
+    count nothing. A copy without data runs in evaluation mode, so only shapes matter: nothing is computed, and
+    ``network`` stays as it is. ``images``: (batch, channels, height, width).
+    """
+    shapes = copy.deepcopy(network).eval().to("meta")
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        shapes(images.to("meta"), *choice)
+    return counter.get_total_flops() // (2 * len(images))
+
+
+class _Kept:
+    """A storage in the keeping of autograd; it dies with the part of the graph that needs it."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor.detach()  # a tensor with its graph would keep the graph, and the graph this box
+
+
+def saved_bytes(compute: Callable[[], Any]) -> int:
+    """Bytes that autograd keeps for the backward pass of what ``compute()`` returns.
+
+    Counted are the storages, each once however many tensors view it, and whole, because a view keeps all of it alive.
+    Parameters (leaves that require a gradient, and views of them) do not count; inputs and the statistics of
+    normalisers do. What ``compute`` builds and drops again does not count either.
+    """
+    kept: WeakSet[_Kept] = WeakSet()
+
+    def pack(tensor: Tensor) -> _Kept:
+        box, owner = _Kept(tensor), tensor if tensor._base is None else tensor._base
+        if not (owner.is_leaf and owner.requires_grad):
+            kept.add(box)
+        return box
+
+    with saved_tensors_hooks(pack, lambda box: box.tensor):
+        result = compute()
+    storages = [box.tensor.untyped_storage() for box in kept]
+    del result  # until here it kept the graph alive
+    return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())

@@ -1,0 +1,199 @@
+"""Counts: supernets against printed integers and closed forms, operations, bytes kept for the backward pass."""
+
+import itertools
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small import generator
+from torch import Tensor, nn
+
+from nas_core.cells.closed_forms import Count, operation, search_count
+from nas_core.cells.counts import multiply_adds, parameters, saved_bytes
+from nas_core.cells.evaluation import EVALUATED
+from nas_core.cells.operations import CANDIDATES, OPERATIONS, Style
+from nas_core.cells.supernet import Space, Supernet
+from nas_core.cells.topology import Topology, darts_cell, minimal_cell, modified_cell, simplified_cell
+
+ONE_NODE = replace(minimal_cell(), output=(3,))  # only the last node is concatenated
+
+
+def supernet(topology: Topology, *, channels: int, layers: int, reductions: bool, head_bias: bool) -> Supernet:
+    size = {"channels": channels, "layers": layers, "reductions": reductions, "head_bias": head_bias}
+    return Supernet(Space(topology), **size, classes=10, in_channels=3, generator=generator())
+
+
+@pytest.mark.parametrize(("topology", "layers", "reductions", "head_bias", "count"), [
+    (darts_cell(), 8, True, True, Count(1_930_618, 300_255_744)),
+    (darts_cell(), 8, False, False, Count(372_464, 380_650_112)),
+    (minimal_cell(), 1, False, False, Count(19_088, 19_120_448)),
+    (minimal_cell(), 8, False, False, Count(137_392, 140_263_744)),
+    (ONE_NODE, 1, False, False, Count(18_928, 19_120_288)),
+])  # fmt: skip
+def test_exact_counts_of_the_supernets(
+    topology: Topology, layers: int, reductions: bool, head_bias: bool, count: Count
+) -> None:
+    """Sixteen channels on 32x32 pixels: modules, closed form and printed integers agree."""
+    size = {"channels": 16, "layers": layers, "reductions": reductions, "head_bias": head_bias}
+    model = supernet(topology, **size)
+    gates = torch.ones(layers, *model.space.mask().shape)
+    assert parameters(model) == count.params
+    assert multiply_adds(model, torch.zeros(1, 3, 32, 32), gates) == count.madds
+    assert search_count(topology, CANDIDATES, **size, classes=10, side=32) == count
+
+
+@settings(max_examples=15)
+@given(
+    st.sampled_from((darts_cell(1), darts_cell(3), minimal_cell(), simplified_cell(), modified_cell(), ONE_NODE)),
+    st.integers(1, 3), st.integers(1, 4), st.booleans(), st.booleans(), st.integers(4, 12),
+)  # fmt: skip
+def test_property_closed_form_of_the_supernet(
+    topology: Topology, half: int, layers: int, reductions: bool, head_bias: bool, side: int
+) -> None:
+    size = {"channels": 2 * half, "layers": layers, "reductions": reductions, "head_bias": head_bias}
+    model = supernet(topology, **size)
+    madds = multiply_adds(model, torch.zeros(2, 3, side, side), torch.ones(layers, *model.space.mask().shape))
+    assert search_count(topology, CANDIDATES, **size, classes=10, side=side) == Count(parameters(model), madds)
+
+
+@given(st.sampled_from(sorted(EVALUATED)), st.integers(1, 6), st.integers(2, 9), st.sampled_from((1, 2)))
+def test_property_closed_form_of_an_operation(name: str, half: int, side: int, stride: int) -> None:
+    """In the derived network, with scale and shift, and for the candidates the searched one, without."""
+    derived = EVALUATED[name](2 * half, stride, Style(affine=True))
+    image = torch.zeros(1, 2 * half, side, side)
+    count = operation(name, 2 * half, side, stride)
+    assert Count(parameters(derived), multiply_adds(derived, image)) == count
+    if name in OPERATIONS:
+        cost = OPERATIONS[name].cost(2 * half, -(-side // stride), stride)
+        searched = operation(name, 2 * half, side, stride, affine=0)
+        assert searched == Count(cost.params, 0 if "pool" in name else cost.flops)
+
+
+def test_parameters_count_shared_ones_once() -> None:
+    layer = nn.Linear(3, 4)
+    assert parameters(nn.ModuleList([layer, nn.Linear(4, 3, bias=False), layer])) == 16 + 12
+
+
+def test_counting_leaves_the_network_alone() -> None:
+    model = supernet(minimal_cell(), channels=2, layers=1, reductions=False, head_bias=False)
+    model.cells[0].eval()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    image = torch.zeros(3, 3, 8, 8)
+    gates = torch.full((1, 5, 8), 1 / 8)
+    once = multiply_adds(model, image, gates)
+    assert multiply_adds(model, image[:1], gates) == once == multiply_adds(model, image, gates)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert [model.training, model.cells[0].training] == [True, False]
+
+
+def test_exact_only_what_is_drawn_is_counted() -> None:
+    model = supernet(minimal_cell(), channels=4, layers=1, reductions=False, head_bias=False)
+    image, every = torch.zeros(1, 3, 8, 8), torch.zeros(1, 5, 8)
+    empty = multiply_adds(model, image, every)
+    for k, op in enumerate(CANDIDATES):
+        gates = every.clone()
+        gates[0, 4, k] = 1
+        assert multiply_adds(model, image, gates) - empty == operation(op, 4, 8, 1).madds
+
+
+def test_exact_saved_bytes() -> None:
+    """Each storage once and whole, no parameters, nothing of a graph that was dropped."""
+    x = torch.randn(6, 5, generator=generator())
+    w = torch.randn(5, 5, generator=generator(), requires_grad=True)
+    a = x.mm(w)  # has a graph of its own, outside of what is measured
+    assert saved_bytes(lambda: a.exp()) == 4 * 30, "the exponential keeps its result"
+    assert saved_bytes(lambda: (a * a, a.sin())) == 4 * 30, "two readers of one tensor"
+    assert saved_bytes(lambda: a[:2].sin()) == 4 * 30, "a view keeps the whole storage"
+    assert saved_bytes(lambda: F.linear(a, w)) == saved_bytes(lambda: a.mm(w.t())) == 4 * 30, "a, but no view of w"
+    assert saved_bytes(lambda: a.exp().detach()) == 0, "the graph is gone"
+    assert saved_bytes(lambda: a.exp().sin()) == 4 * 30, "one storage: exp's result is what sin keeps"
+    assert saved_bytes(lambda: a.exp().exp()) == 2 * 4 * 30
+    assert saved_bytes(lambda: x.exp()) == 0, "no gradient is asked for"
+    with torch.no_grad():
+        assert saved_bytes(lambda: a.exp()) == 0
+
+
+def test_counting_bytes_leaves_the_gradients_alone() -> None:
+    """A backward pass inside what is measured unpacks what was kept, and frees it."""
+    x = torch.randn(6, 5, generator=generator())
+    layers = nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(4), nn.Softmax(1), nn.Linear(4, 1))
+    plain = torch.autograd.grad(layers(x).sum(), list(layers.parameters()))
+    seen: list[Tensor] = []
+    assert saved_bytes(lambda: seen.extend(torch.autograd.grad(layers(x).sum(), list(layers.parameters())))) == 0
+    assert all(torch.equal(a, b) for a, b in zip(plain, seen, strict=True))
+    assert saved_bytes(lambda: layers(x)) > 0
+
+
+class Edge(nn.Module):
+    """One edge with all candidates, in the ways in which the methods run it; x has a graph, as inside a network."""
+
+    def __init__(self, channels: int, side: int, stride: int, seed: int) -> None:
+        super().__init__()
+        self.ops = nn.ModuleList(OPERATIONS[op].build(channels, stride, Style()) for op in CANDIDATES)
+        shape = (2, channels, side, side)
+        self.x = torch.randn(shape, generator=generator(seed), requires_grad=True) * 1
+        self.gates = nn.Parameter(torch.full((8,), 1 / 8))
+
+    def mixture(self) -> Tensor:
+        """DARTS: eight outputs, each with its graph."""
+        return sum(g * op(self.x) for g, op in zip(self.gates.softmax(0), self.ops, strict=True))
+
+    def gated(self, active: int, others: tuple[int, ...]) -> Tensor:
+        """ProxylessNAS: the outputs of ``others`` without a graph, for the gradients of their gates."""
+        with torch.no_grad():
+            outputs = {k: self.ops[k](self.x) for k in others}
+        outputs[active] = self.ops[active](self.x)
+        return sum(self.gates[k] * y for k, y in outputs.items())
+
+    def one_path(self, active: int) -> Tensor:
+        """A weight step: the drawn operation alone."""
+        return self.ops[active](self.x)
+
+
+@pytest.mark.claim("C-N8")
+@given(st.permutations(range(8)), st.integers(1, 4), st.integers(3, 8), st.sampled_from((1, 2)), st.integers(0, 99))
+def test_property_bytes_kept_by_an_edge(order: list[int], half: int, side: int, stride: int, seed: int) -> None:
+    """Mixture > all gates with one active path > two paths > one path, whichever are drawn."""
+    edge = Edge(2 * half, side, stride, seed)
+    active, *others = order
+    kept = [
+        saved_bytes(edge.mixture),
+        saved_bytes(lambda: edge.gated(active, tuple(others))),
+        saved_bytes(lambda: edge.gated(active, tuple(others[:1]))),
+        saved_bytes(lambda: edge.one_path(active)),
+    ]
+    assert kept == sorted(set(kept), reverse=True)
+    assert saved_bytes(edge.mixture) == kept[0], "the count repeats"
+
+
+# (size, flops, memory accesses) of one image of 16 channels and 32x32 pixels.
+TRIPLES = {
+    "none": (0, 0, 0),
+    "skip_connect": (0, 0, 32_768),
+    "max_pool_3x3": (0, 147_456, 32_768),
+    "avg_pool_3x3": (0, 147_456, 32_768),
+    "sep_conv_3x3": (800, 819_200, 131_872),
+    "sep_conv_5x5": (1_312, 1_343_488, 132_384),
+    "dil_conv_3x3": (400, 409_600, 65_936),
+    "dil_conv_5x5": (656, 671_744, 66_192),
+}
+
+
+def told_apart(values: dict[str, object]) -> bool:
+    """Whether no two operations of different kinds have the same value; convolutions are one kind, pools another."""
+
+    def kind(op: str) -> str:
+        return next((word for word in ("conv", "pool") if word in op), op)
+
+    return all(values[a] != values[b] for a, b in itertools.combinations(values, 2) if kind(a) != kind(b))
+
+
+@pytest.mark.claim("T-S8")
+def test_exact_costs_tell_the_kinds_apart_only_together() -> None:
+    costs = {op: OPERATIONS[op].cost(16, 32, 1) for op in CANDIDATES}
+    assert {op: (c.params, c.flops, c.mac) for op, c in costs.items()} == TRIPLES
+    assert told_apart(TRIPLES)
+    assert [told_apart({op: triple[i] for op, triple in TRIPLES.items()}) for i in range(3)] == [False] * 3
