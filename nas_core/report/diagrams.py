@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Patch
@@ -78,7 +79,7 @@ def cell_edges(topology: Topology, genotype: CellGenotype | None = None) -> list
     total, seen = Counter((i, j) for i, j, _ in genotype.edges), Counter[tuple[int, int]]()
     kept = []
     for i, j, op in genotype.edges:
-        bend = BEND * min(1, 2 / total[i, j]) * (seen[i, j] - (total[i, j] - 1) / 2)
+        bend = BEND * min(1, 1.6 / total[i, j]) * (seen[i, j] - (total[i, j] - 1) / 2)
         seen[i, j] += 1
         kept.append(Edge(i, j, "kept", op_style(op).colour, short(op), op, bend))
     dropped = [Edge(i, j, "dropped", FAINT) for i, j in topology.edges if (i, j) not in total]
@@ -112,7 +113,7 @@ def draw_cell(
     _draw(ax, topology, drawn, LARGE, box, names or {})
     for which in highlight or ():
         _highlight(ax, _found(drawn, which, "highlight"), which, highlight)
-    write_labels(ax, topology, edge_labels(drawn, labels, texts or {}))
+    write_labels(ax, topology, edge_labels(drawn, labels, texts or {}), drawn)
     return ax
 
 
@@ -168,6 +169,7 @@ def _arrow(edge: Edge, points: np.ndarray, look: Look) -> FancyArrowPatch:
         "dropped": (0.5, 0.7, (0, (1, 1.6)), 1),
         "output": (0.45, 0.7, (0, (4, 2.2)), 2),
     }[edge.kind]
+    line = op_style("none").line if edge.text == "none" else line
     patch = FancyArrowPatch(path=Path(points, BEZIER), arrowstyle="-|>", mutation_scale=head * look.arrow, ls=line)
     patch.set(lw=width * look.line, color=edge.colour, zorder=z)
     patch.set_gid(f"{edge.kind} {edge.source}-{edge.target} {edge.text}".strip())
@@ -204,18 +206,25 @@ def edge_labels(drawn: Drawn, labels: bool, texts: Mapping[tuple[int, int], str]
     return shown
 
 
-def write_labels(ax: Axes, topology: Topology, labels: Sequence[Label]) -> None:
-    """Put every label on its curve, in a box of its colour, apart from the other ones and from the nodes."""
+def write_labels(ax: Axes, topology: Topology, labels: Sequence[Label], drawn: Drawn) -> None:
+    """Put every label on its curve, in a box of its colour, apart from the other ones, nodes and edges."""
     if not labels:
         return
     lines = [text.split("\n") for _, text, _, _ in labels]
-    widths = [max(TextPath((0, 0), line, size=FONT).get_extents().width for line in some) + 9 for some in lines]
+    widths = [max(map(text_width, some)) + 9 for some in lines]
     heights = [FONT + 6.5 + 1.25 * FONT * (len(some) - 1) for some in lines]
     sizes = np.stack([widths, heights], axis=-1) / points_per_unit(ax)
-    spots = place_labels([points for points, *_ in labels], sizes, positions(topology).values())
+    others = [points for _, points in drawn if not any(points is p for p, *_ in labels)]
+    spots = place_labels([points for points, *_ in labels], sizes, positions(topology).values(), others)
     for (_, words, colour, gid), (x, y) in zip(labels, spots, strict=True):
         text = ax.text(x, y, words, size=FONT, color=ink(colour), ha="center", va="center", zorder=7, gid=gid)
         text.set_bbox({"boxstyle": "round,pad=0.28,rounding_size=0.4", "fc": colour, "ec": "white", "lw": 0.9})
+
+
+def text_width(text: str, weight: str = "normal") -> float:
+    """The width of a line of text in points."""
+    path = TextPath((0, 0), text.strip() or "-", size=FONT, prop=FontProperties(weight=weight))
+    return float(path.get_extents().width)
 
 
 def ink(colour: str | np.ndarray) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch, Polygon
 
-from nas_core.report.diagrams import draw_cell, drawn_edges, edge_labels, points_per_unit, write_labels
+from nas_core.report.diagrams import FONT, draw_cell, drawn_edges, edge_labels, points_per_unit, write_labels
 from nas_core.report.layout import at
 from nas_core.report.style import GREY, use_style
 
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 Paths = Mapping[str, Sequence[tuple[int, ...]]]  # of every flow the paths, each a list of nodes
 COLOURS = {"gradient": "#6CC7A6", "cost": "#F2966B"}
-OTHERS = ("#A99BDD", "#E3C94F", "#8DB8E8", "#D7A0B8")
+OTHERS = ("#A99BDD", "#E3C94F", "#8DB8E8", "#D7A0B8", "#A9B7A0", "#C9A27E")
 WIDTH, FREE, HEAD = 5.0, 2.0, 10.0  # of a band, between it and the middle of the edge, of its head; in points
+TEXT = 7.5  # from the outer rim of a band to the middle of its number, in points
 
 
 @use_style()
@@ -41,29 +42,34 @@ def draw_flow(
 
     A path against the direction of the edges is one that goes backwards, as gradients and costs do. A band lies beside
     its edge: the first flow to the left, the second to the right of it, and so on. ``texts``: of every flow the numbers
-    on its steps, e.g. ``{"cost": {(3, 2): "0"}}``. Raises ``ValueError`` for a step without an edge.
+    on its steps, e.g. ``{"cost": {(3, 2): "0"}}``; ``labels`` and ``names`` as in :func:`draw_cell`. Raises
+    ``ValueError`` for a step without an edge and for a number on a step that its flow does not take.
     """
     ax = draw_cell(ax, topology, genotype, labels=False, names=names)
     drawn, unit, taken = drawn_edges(topology, genotype), points_per_unit(ax), Counter[tuple[int, int, int]]()
     curves = {(e.source, e.target): points for e, points in drawn}
+    texts = dict(texts or {})
     colour, written = _colours(flows) | dict(colours or {}), edge_labels(drawn, labels, {})
     for k, (flow, paths) in enumerate(flows.items()):
-        bands = {}
+        margin = {}  # of every step the curve beside its band, where its number stands
         for a, b in dict.fromkeys(step for path in paths for step in pairwise(path)):
             edge, side = (min(a, b), max(a, b)), 1 - 2 * (k % 2)
             if edge not in curves:
                 raise ValueError(f"flow {flow!r} cannot go from {a} to {b}: the cell has no edge {edge}")
             away = FREE + WIDTH / 2 + (WIDTH + 1) * taken[*edge, side]
             taken[*edge, side] += 1
-            bands[a, b] = _aside(curves[edge], side * away / unit)[:: 1 if a < b else -1]
-            band = Polygon(_ribbon(bands[a, b], WIDTH / unit, HEAD / unit), fc=colour[flow], ec="white", lw=0.5)
+            path = _aside(curves[edge], side * away / unit)[:: 1 if a < b else -1]
+            margin[a, b] = _aside(curves[edge], side * (away + WIDTH / 2 + TEXT) / unit)
+            band = Polygon(_ribbon(path, WIDTH / unit, HEAD / unit), fc=colour[flow], ec="white", lw=0.5)
             band.set(zorder=2.5, gid=f"flow {flow} {a}-{b}")
             ax.add_patch(band)
-        for step, text in (texts or {}).get(flow, {}).items():
-            if step not in bands:
+        for step, text in texts.pop(flow, {}).items():
+            if step not in margin:
                 raise ValueError(f"cannot write on step {step}: flow {flow!r} does not take it")
-            written.append((bands[step], text, colour[flow], f"text {flow} {step[0]}-{step[1]}"))
-    write_labels(ax, topology, written)
+            written.append((margin[step], text, colour[flow], f"text {flow} {step[0]}-{step[1]}"))
+    if texts:
+        raise ValueError(f"cannot write on flow {next(iter(texts))!r}: there is no such flow")
+    write_labels(ax, topology, written, drawn)
     return ax
 
 
@@ -82,8 +88,9 @@ def _aside(points: np.ndarray, distance: float) -> np.ndarray:
     """The control points of a curve at a distance to the left of another one (Tiller and Hanson: its legs, moved)."""
     legs = np.diff(points, axis=0)
     normals = np.stack([-legs[:, 1], legs[:, 0]], axis=-1) / np.hypot(*legs.T)[:, None]
-    at_points = np.array([normals[0], normals[:2].mean(axis=0), normals[1:].mean(axis=0), normals[2]])
-    return np.asarray(points + distance * at_points)
+    before, after = normals[[0, 0, 1, 2]], normals[[0, 1, 2, 2]]
+    mitres = (before + after) / (1 + (before * after).sum(axis=1, keepdims=True))
+    return np.asarray(points + distance * mitres)
 
 
 def _ribbon(points: np.ndarray, width: float, head: float) -> np.ndarray:
@@ -103,10 +110,15 @@ def _ribbon(points: np.ndarray, width: float, head: float) -> np.ndarray:
 def join_cells(left: Axes, right: Axes, text: str = "") -> Axes:
     """Draw the line from the output of one drawn cell to the input c_{k-1} of the next one; return its axes, ``right``.
 
-    Both stand in axes of one figure, side by side; ``text`` is written below the line.
+    Both stand in axes of one figure, side by side; ``text`` is written below the end of the line.
     """
     named = [[t for t in ax.texts if str(t.get_gid()).startswith("name")] for ax in (left, right)]
     arrow = {"arrowstyle": "-|>", "color": GREY, "lw": 1.2, "shrinkA": 2, "shrinkB": 2}
-    ends: dict[str, Any] = {"xy": (0, 0.5), "xycoords": named[1][-2], "xytext": (1, 0.5), "textcoords": named[0][-1]}
-    right.annotate("", **ends, arrowprops=arrow, annotation_clip=False, gid="join")
+    start, end = named[0][-1], named[1][-2]
+    line = right.annotate(
+        "", (0, 0.5), (1, 0.5), xycoords=end, textcoords=start, arrowprops=arrow, annotation_clip=False
+    )
+    line.set(in_layout=False, gid="join")
+    below: dict[str, Any] = {"xycoords": end, "textcoords": "offset points", "ha": "right", "va": "top", "size": FONT}
+    right.annotate(text, (1, 0), (0, -5), **below, annotation_clip=False, gid="join text")
     return right

@@ -45,7 +45,7 @@ def curve(topology: Topology, i: int, j: int, bend: float = 0.0) -> np.ndarray:
     dx, dy = end - start
     leave, arrive = _handles(topology, i, j, dx)
     points = np.array([start, start + leave, end + arrive, end])
-    points += bend * np.array([0.3, 1, 1, 0.3])[:, None] * np.array([-dy, dx]) / np.hypot(dx, dy)
+    points += bend * np.array([0.6, 1, 1, 0.6])[:, None] * np.array([-dy, dx]) / np.hypot(dx, dy)
     return _cut(points, start, end)
 
 
@@ -102,15 +102,20 @@ def bounds(topology: Topology, curves: Sequence[np.ndarray]) -> tuple[float, flo
     return left - 1.25, right + 1.25, min(low, -RADIUS) - 0.35, max(high, RADIUS) + 0.35
 
 
-def place_labels(curves: Sequence[np.ndarray], sizes: np.ndarray, nodes: Iterable[tuple[float, float]]) -> np.ndarray:
+def place_labels(
+    curves: Sequence[np.ndarray],
+    sizes: np.ndarray,
+    nodes: Iterable[tuple[float, float]],
+    others: Sequence[np.ndarray] = (),
+) -> np.ndarray:
     """Where the labels of edges sit, shape (edges, 2): on their own curve, apart from each other, nodes and edges.
 
-    ``sizes``: width and height of each label, (edges, 2). Starting from the middles, labels move one after the other
-    to the place of least overlap until nothing changes.
+    ``sizes``: width and height of each label, (edges, 2); ``others``: the curves of edges without label. Starting from
+    the middles, labels move one after the other to the place of least overlap until nothing changes.
     """
     grid = np.linspace(0.1, 0.9, 49)
     spots = np.array([at(c, grid) for c in curves])  # (edges, places, 2)
-    traces = np.array([at(c, np.linspace(0, 1, 81)) for c in curves])
+    traces = np.array([at(c, np.linspace(0, 1, 81)) for c in (*curves, *others)])
     fixed = np.tile(0.6 * (grid - 0.5) ** 2, (len(curves), 1))
     for k, (spot, size) in enumerate(zip(spots, sizes, strict=True)):
         fixed[k] += 60 * sum(_overlap(spot, size, node, np.full(2, 2 * RADIUS)) for node in nodes)
@@ -120,8 +125,8 @@ def place_labels(curves: Sequence[np.ndarray], sizes: np.ndarray, nodes: Iterabl
     for _ in range(8):
         before = choice.copy()
         for k in range(len(curves)):
-            others = [m for m in range(len(curves)) if m != k]
-            taken = sum(_overlap(spots[k], sizes[k], spots[m, choice[m]], sizes[m]) for m in others)
+            rest = [m for m in range(len(curves)) if m != k]
+            taken = sum(_overlap(spots[k], sizes[k], spots[m, choice[m]], sizes[m]) for m in rest)
             choice[k] = (fixed[k] + 60 * taken).argmin()
         if (choice == before).all():
             break

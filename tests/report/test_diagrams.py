@@ -151,3 +151,56 @@ def test_snapshots_name_epochs_and_counts_with_one_legend() -> None:
 def test_snapshots_need_one_epoch_each() -> None:
     with pytest.raises(ValueError, match="1 genotypes and 2 epochs"):
         topology_snapshots([SOME], [0, 1], darts_cell(4))
+
+
+def test_numbers_stand_below_labels_and_on_output_edges() -> None:
+    texts = {(0, 2): "0.13", (2, 3): "-1e-17", (3, 4): "0.3"}
+    ax = draw_cell(None, minimal_cell(), texts=texts)
+    labels = {t.get_gid(): t.get_text() for t in ax.texts if str(t.get_gid()).startswith("label")}
+    assert labels["label 0-2 0"] == "0\n0.13"
+    assert labels["label 2-3 4"] == "4\n-1e-17"
+    assert labels["label 3-4"] == "0.3"
+    assert len(labels) == 6  # five candidates and one output edge
+    bare = [t.get_text() for t in draw_cell(None, minimal_cell(), labels=False, texts=texts).texts]
+    assert {"0.13", "-1e-17", "0.3"} <= set(bare)
+    assert "0\n0.13" not in bare
+    with pytest.raises(ValueError, match=r"cannot write on edge \(3, 2\): the cell has no such edge"):
+        draw_cell(None, minimal_cell(), texts={(3, 2): "0"})
+
+
+@pytest.mark.parametrize("topology", TOPOLOGIES, ids=NAMES)
+def test_numbers_on_every_edge_overlap_neither_each_other_nor_nodes(topology: Topology) -> None:
+    output = [(n, output_node(topology)) for n in topology.output]
+    texts = {edge: f"{0.01 * k:+.2f}" for k, edge in enumerate([*topology.edges, *output])}
+    ax = draw_cell(None, topology, full(topology), texts=texts)
+    ax.figure.draw_without_rendering()
+    boxes = [t.get_bbox_patch().get_window_extent() for t in ax.texts if str(t.get_gid()).startswith("label")]  # type: ignore[union-attr]
+    nodes = [p.get_window_extent() for p in ax.patches if str(p.get_gid()).startswith("node")]
+    assert len(boxes) == len(texts)
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
+    assert not any(a.overlaps(b) for a in boxes for b in nodes)
+
+
+def test_a_number_on_parallel_edges_stands_once() -> None:
+    ax = draw_cell(None, darts_cell(5), NASNET, texts={(0, 5): "0.7"})
+    assert sorted(t.get_text() for t in ax.texts if str(t.get_gid()).startswith("label 0-5")) == ["avg", "avg\n0.7"]
+
+
+def test_inputs_and_output_can_have_other_names() -> None:
+    ax = draw_cell(None, minimal_cell(), names={0: "a", 4: "b"})
+    assert [t.get_text() for t in ax.texts if str(t.get_gid()).startswith("name")] == ["a", "$c_{k-1}$", "b"]
+
+
+def test_four_candidates_on_every_edge_run_side_by_side() -> None:
+    edges = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
+    parent, ops = Topology("parent", 1, 3, edges, (3,)), ("sep_conv_3x3", "avg_pool_3x3", "skip_connect", "none")
+    drawn_edges = cell_edges(parent, genotype(parent, *((i, j, op) for i, j in edges for op in ops)))
+    for pair in edges:
+        beside = [curve(parent, *pair, e.bend) for e in drawn_edges if (e.source, e.target) == pair]
+        gaps = [np.hypot(*(at(a, 0.5) - at(b, 0.5))) for a, b in itertools.pairwise(beside)]
+        assert len(gaps) == 3
+        assert min(gaps) > 0.1
+    ax = draw_cell(None, parent, genotype(parent, (0, 1, "none"), (0, 2, "skip_connect")), labels=False)
+    lines = {p.get_gid(): p.get_linestyle() for p in ax.patches if str(p.get_gid()).startswith("kept")}
+    assert lines["kept 0-1 none"] != "-"
+    assert lines["kept 0-2 skip"] in ("-", "solid")

@@ -1,0 +1,109 @@
+"""Flows: bands lie on the steps of their paths, point their way, and keep beside edges and each other."""
+
+import itertools
+
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
+from matplotlib.patches import Polygon
+
+from nas_core.cells.topology import Topology, darts_cell, minimal_cell, modified_cell, simplified_cell
+from nas_core.report.flows import draw_flow, flow_handles, join_cells
+from nas_core.report.layout import at, curve, positions
+from nas_core.report.style import new_figure
+
+GRADIENT, COST = [(4, 3, 2, 0), (4, 3, 0), (4, 2, 0)], [(4, 3, 0), (4, 2, 0)]
+
+
+def bands(ax: Axes) -> dict[str, Polygon]:
+    return {str(p.get_gid()): p for p in ax.patches if isinstance(p, Polygon) and str(p.get_gid()).startswith("flow")}
+
+
+def test_every_step_of_the_paths_has_one_band() -> None:
+    drawn = bands(draw_flow(None, minimal_cell(), {"gradient": GRADIENT, "cost": COST}))
+    steps = {"gradient": ["4-3", "3-2", "2-0", "3-0", "4-2"], "cost": ["4-3", "3-0", "4-2", "2-0"]}
+    assert list(drawn) == [f"flow {flow} {step}" for flow in steps for step in steps[flow]]
+    gradient, cost = flow_handles(["gradient", "cost"])
+    assert drawn["flow gradient 3-2"].get_facecolor() == gradient.get_facecolor()
+    assert drawn["flow cost 4-3"].get_facecolor() == cost.get_facecolor()
+    assert flow_handles(["cost"])[0].get_facecolor() == cost.get_facecolor()  # alone, too
+
+
+@pytest.mark.parametrize("path", [(4, 3, 2, 0), (0, 2, 3, 4)])
+def test_bands_point_along_the_path(path: tuple[int, ...]) -> None:
+    topology = minimal_cell()
+    for name, band in bands(draw_flow(None, topology, {"gradient": [path]})).items():
+        start, end = (positions(topology)[int(n)] for n in name.split()[-1].split("-"))
+        corners = np.asarray(band.get_xy())
+        tip = corners[(len(corners) - 1) // 2]  # an outline is the left rim, three corners of the head, the right rim
+        assert np.hypot(*(tip - end)) < np.hypot(*(tip - start))
+        assert np.hypot(*(tip - end)) == np.hypot(*(corners - end).T).min()
+
+
+@pytest.mark.parametrize("topology", [minimal_cell(), simplified_cell(), darts_cell(4)], ids=lambda t: t.name)
+def test_flows_on_one_edge_lie_side_by_side(topology: Topology) -> None:
+    steps = [(j, i) for i, j in topology.edges]
+    drawn = bands(draw_flow(None, topology, {"gradient": steps, "cost": steps, "third": steps, "fourth": steps}))
+    for i, j in topology.edges:
+        beside = [np.asarray(drawn[f"flow {f} {j}-{i}"].get_xy()) for f in ("third", "gradient", "cost", "fourth")]
+        edge = at(curve(topology, i, j), np.linspace(0.3, 0.7, 41))
+        normal = np.gradient(edge, axis=0)[20] @ [[0, 1], [-1, 0]] / np.hypot(*np.gradient(edge, axis=0)[20])
+        across = []
+        for corners in beside:  # where the band crosses the normal in the middle of the edge
+            away = corners - edge[20]
+            near = np.abs(away @ [normal[1], -normal[0]]) < 0.03
+            across.append(away[near] @ normal)
+        across = [a[np.abs(a) < 0.5] for a in across]
+        assert all(len(a) for a in across)
+        assert all(a.min() > b.max() for a, b in itertools.pairwise(across))
+        assert across[1].min() > 0 > across[2].max()  # the edge itself stays free
+
+
+def test_numbers_stand_beside_their_bands() -> None:
+    texts = {"cost": {(3, 2): "0", (4, 3): "1.2e-1"}, "gradient": {(3, 2): "0.31"}}
+    cost = [*COST, (3, 2)]
+    ax = draw_flow(None, minimal_cell(), {"gradient": GRADIENT, "cost": cost}, texts=texts)
+    ax.figure.draw_without_rendering()
+    written = {str(t.get_gid()): t for t in ax.texts if str(t.get_gid()).startswith(("text", "label"))}
+    assert {g: t.get_text() for g, t in written.items() if g.startswith("text")} == {
+        "text gradient 3-2": "0.31",
+        "text cost 3-2": "0",
+        "text cost 4-3": "1.2e-1",
+    }
+    boxes = [t.get_bbox_patch().get_window_extent() for t in written.values()]  # type: ignore[union-attr]
+    nodes = [p.get_window_extent() for p in ax.patches if str(p.get_gid()).startswith("node")]
+    assert len(boxes) == 5 + 3
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
+    assert not any(a.overlaps(b) for a in boxes for b in nodes)
+    assert written["text gradient 3-2"].get_position()[1] > 0 > written["text cost 3-2"].get_position()[1]
+
+
+def test_other_flows_have_colours_of_their_own() -> None:
+    names = ["gradient", "cost", *"abcdef"]
+    assert len({h.get_facecolor() for h in flow_handles(names)}) == len(names)
+    ax = draw_flow(None, modified_cell(), {"a": [(3, 2)]}, colours={"a": "#123456"})
+    assert bands(ax)["flow a 3-2"].get_facecolor() == to_rgba("#123456")
+
+
+def test_steps_that_the_cell_lacks_are_rejected() -> None:
+    with pytest.raises(ValueError, match=r"flow 'cost' cannot go from 3 to 1: the cell has no edge \(1, 3\)"):
+        draw_flow(None, modified_cell(), {"cost": [(3, 1, 0)]})
+    with pytest.raises(ValueError, match=r"cannot write on step \(2, 3\): flow 'cost' does not take it"):
+        draw_flow(None, modified_cell(), {"cost": [(3, 2, 0)]}, texts={"cost": {(2, 3): "1"}})
+    with pytest.raises(ValueError, match="cannot write on flow 'costs': there is no such flow"):
+        draw_flow(None, modified_cell(), {"cost": [(3, 2, 0)]}, texts={"costs": {(3, 2): "1"}})
+
+
+def test_cells_are_joined_from_output_to_last_input() -> None:
+    figure, ((left, right),) = new_figure(9, 3.3, 1, 2)
+    for ax in (left, right):
+        draw_flow(ax, minimal_cell(), {})
+    assert join_cells(left, right, "C = 0") is right
+    figure.draw_without_rendering()
+    line, text = (t for t in right.texts if str(t.get_gid()).startswith("join"))
+    assert text.get_text() == "C = 0"
+    path = line.arrow_patch.get_path().vertices[:3]  # type: ignore[attr-defined]
+    start, end = (ax.transData.transform(positions(minimal_cell())[n]) for ax, n in ((left, 4), (right, 1)))
+    assert start[0] < path[:, 0].min() < path[:, 0].max() < end[0]
+    assert text.get_window_extent().y1 < end[1]
