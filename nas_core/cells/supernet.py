@@ -50,6 +50,14 @@ class Space:
         return np.array([[op in row for op in self.candidates] for row in rows])
 
 
+def _output(op: nn.Module, x: Tensor, drawn: bool) -> Tensor:
+    """O(x), without a graph if the operation is not drawn and only its cost is wanted."""
+    if drawn:
+        return op(x)
+    with torch.no_grad():
+        return op(x.detach())
+
+
 class SearchCell(nn.Module):
     """One cell of the supernet: every intermediate node sums gate x operation over its incoming edges.
 
@@ -86,16 +94,21 @@ class SearchCell(nn.Module):
         """The modules of an edge, in the order of the candidates."""
         return cast(nn.ModuleList, self.operations[edge])
 
-    def forward(self, inputs: Sequence[Tensor], gates: Tensor) -> Tensor:
-        """``gates``: (edges, ops); an operation whose gate is exactly zero is neither computed nor stored."""
+    def forward(self, inputs: Sequence[Tensor], gates: Tensor, observed: Tensor | None = None) -> Tensor:
+        """``gates``: (edges, ops); an operation whose gate is exactly zero is neither computed nor stored.
+
+        Unless ``observed`` (bool, of the same shape) marks it: then its output O(x) is computed without a graph, adds
+        zero to the node, and gives its gate the gradient <dL/dX, O(x)>, the cost it would have (ProxylessNAS).
+        """
         states = [preprocess(x) for preprocess, x in zip(self.preprocess, inputs, strict=True)]
         drawn = gates.detach().ne(0).tolist()
+        wanted = drawn if observed is None else observed.tolist()
         for node in self.topology.intermediate:
             terms = [
-                gates[e, k] * op(states[self.topology.edges[e][0]])
+                gates[e, k] * _output(op, states[self.topology.edges[e][0]], drawn[e][k])
                 for e in self.topology.incoming[node]
                 for k, op in enumerate(self.candidates(e))
-                if drawn[e][k] and not self.zero[e][k]
+                if (drawn[e][k] or wanted[e][k]) and not self.zero[e][k]
             ]
             states.append(sum(terms[1:], start=terms[0]) if terms else self._zeros(states[0]))
         return torch.cat([states[n] for n in self.topology.output], dim=1)
@@ -143,15 +156,19 @@ class Supernet(nn.Module):
         self.classifier = nn.Linear(newer, classes, bias=head_bias)
         initialise(self, generator)
 
-    def forward(self, images: Tensor, gates: Tensor, output_gates: Tensor | None = None) -> Tensor:
+    def forward(
+        self, images: Tensor, gates: Tensor, output_gates: Tensor | None = None, observed: Tensor | None = None
+    ) -> Tensor:
         """Class logits (batch, classes) of ``images`` (batch, channels, side, side).
 
         ``gates``: (layers, edges, ops), the edge variables Z; ``output_gates``: (layers,), ones that multiply the
-        cells' outputs, so that their gradients are the costs at the output nodes.
+        cells' outputs, so that their gradients are the costs at the output nodes; ``observed``: bool, like ``gates``,
+        operations whose cost is wanted although their gate is zero.
         """
         older = newer = self.stem(images)
         for layer, cell in enumerate(self.cells):
-            out = cell((older, newer)[-self.space.topology.inputs :], gates[layer])
+            seen = None if observed is None else observed[layer]
+            out = cell((older, newer)[-self.space.topology.inputs :], gates[layer], seen)
             older, newer = newer, out if output_gates is None else output_gates[layer] * out
         return self.classifier(newer.mean(dim=(2, 3)))
 
