@@ -14,11 +14,12 @@ from nas_core.cells.supernet import Space
 from nas_core.cells.topology import Topology, darts_cell, minimal_cell, modified_cell, simplified_cell
 from nas_core.data import SOURCES
 from nas_core.errors import UserError, choose
-from nas_core.relaxations import RELAXATIONS
+from nas_core.relaxations import RELAXATIONS, no_gradient, one_hot_gradient
+from nas_core.relaxations.resource import PENALTIES
 
 TOPOLOGIES = ("darts", "minimal", "simplified", "modified")
 PROBES = ("losses", "costs", "accuracy", "child")
-SINGLE_PATH = ("one-hot", "uniform")  # relaxations that draw one operation an edge
+SINGLE_PATH = ("one-hot", "uniform", "binary", "two-path", "reinforce")  # relaxations that draw one operation an edge
 
 
 def _frozen(value: Any) -> Any:
@@ -116,20 +117,58 @@ class Method(Settings):
     update_alpha: bool = True
     update_theta: bool = True
     cost_clamp: float | None = Field(None, gt=0, description="bound on the absolute cost of an edge summed over layers")
-    resource_weight: float = Field(0.0, ge=0, description="eta of SNAS eq. 9, on the log penalty of the drawn Z")
+    hypergradient: Literal["first order", "finite difference", "exact"] = Field(
+        "first order", description="of DARTS: whether the logits see how a weight step would depend on them"
+    )
+    radius: float = Field(0.01, gt=0, description="of the finite difference: the weights move by it, times v / |v|")
+    samples: int = Field(10, gt=0, description="networks drawn for a step of REINFORCE")
+    baseline_momentum: float = Field(0.99, ge=0, le=1, description="way of REINFORCE's baseline to the mean reward")
+    resource_weight: float = Field(0.0, ge=0, description="eta of SNAS eq. 9, on the resource penalty")
+    resource_penalty: str = Field("log", description="of SNAS; see nas_core.relaxations.resource")
+    resource_estimator: Literal["reparametrised", "score", "expected"] = Field(
+        "reparametrised", description="of the penalty's gradient: through the drawn Z, by the law of Z, or analytic"
+    )
 
     @field_validator("relaxation")
     @classmethod
     def _known(cls, name: str) -> str:
         return choose("relaxation", name, RELAXATIONS)
 
+    @field_validator("resource_penalty")
+    @classmethod
+    def _penalty(cls, name: str) -> str:
+        return choose("resource penalty", name, PENALTIES)
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if RELAXATIONS[self.relaxation].costs != "drawn" and self.levels != "bi-level":
+            raise UserError(
+                f"the logits of the relaxation {self.relaxation!r} learn in a step of their own; allowed: levels "
+                "'bi-level'."
+            )
+        if self.hypergradient != "first order" and (self.relaxation, self.levels) != ("softmax", "bi-level"):
+            raise UserError(
+                f"hypergradient {self.hypergradient!r} is for the relaxation 'softmax' with levels 'bi-level'; "
+                "allowed otherwise: 'first order'."
+            )
+        return self
+
     @model_validator(mode="after")
     def _felt(self) -> Self:
-        if self.resource_weight and self.relaxation in SINGLE_PATH:
-            raise UserError(
-                f"resource_weight does nothing with the relaxation {self.relaxation!r}: by a one-hot Z, the gradient "
-                "of the log penalty does not tell operations apart; allowed: 0."
+        name, method = self.relaxation, RELAXATIONS[self.relaxation]
+        blind = method.logit_gradient is one_hot_gradient and self.resource_penalty == "log"
+        why = ""
+        if method.logit_gradient is no_gradient:
+            why = "whose logits rest; allowed: 0."
+        elif self.resource_estimator == "reparametrised" and blind:
+            why = (
+                "since by a one-hot Z the gradient of the log penalty does not tell what an operation costs; allowed: "
+                "resource_estimator 'score' or 'expected', resource_penalty 'linear', or 0."
             )
+        elif self.resource_estimator == "score" and method.score is None:
+            why = "whose Z is not drawn, by resource_estimator 'score'; allowed: 'reparametrised', 'expected', or 0."
+        if self.resource_weight and why:
+            raise UserError(f"resource_weight does nothing with the relaxation {name!r}, {why}")
         return self
 
     @field_validator("temperature")
@@ -213,6 +252,8 @@ class RunConfig(Settings):
         """Rough relative length of the run, for starting the longest first."""
         paths = 1 if self.method.relaxation in SINGLE_PATH else len(self.network.candidates)
         passes = 3 if self.method.levels == "bi-level" else 2
+        passes += 6 * (self.method.hypergradient != "first order")
+        passes += self.method.samples * (self.method.relaxation == "reinforce")
         edges = self.network.layers * len(self.network.topology().edges)
         return float(self.epochs * self.steps_per_epoch * self.batch * passes * edges * paths)
 

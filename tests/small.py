@@ -31,6 +31,19 @@ METHODS = {
     "concrete single": Method(relaxation="concrete", temperature=(1.0, 0.03), resource_weight=1e-2),
     "one-hot": Method(relaxation="one-hot", cost_clamp=5.0),
     "uniform": Method(relaxation="uniform", update_alpha=False),
+    "binary": Method(relaxation="binary", levels="bi-level"),
+    "two-path": Method(relaxation="two-path", levels="bi-level"),
+    "reinforce": Method(relaxation="reinforce", levels="bi-level", samples=3),
+    "softmax finite difference": Method(relaxation="softmax", levels="bi-level", hypergradient="finite difference"),
+    "softmax exact": Method(relaxation="softmax", levels="bi-level", hypergradient="exact"),
+    "concrete score": Method(
+        relaxation="concrete",
+        temperature=(0.5, 0.03),
+        resource_weight=1e-5,
+        resource_penalty="linear",
+        resource_estimator="score",
+    ),
+    "one-hot expected": Method(relaxation="one-hot", resource_weight=1e-2, resource_estimator="expected"),
 }
 PROBES = ("losses", "costs", "accuracy", "child")
 NOT_NONE = tuple(op for op in CANDIDATES if op != "none")

@@ -72,6 +72,11 @@ def test_unknown_field_is_named_with_the_nearest(model: Settings, values: dict, 
     (BASE.method, {"resource_weight": -1.0}, "Method.resource_weight: "),
     (BASE.method, {"temperature": (1.0,)}, "Method.temperature"),
     (BASE.method, {"cost_clamp": 0.0}, "Method.cost_clamp: "),
+    (BASE.method, {"hypergradient": "second"}, "Method.hypergradient: "),
+    (BASE.method, {"radius": 0.0}, "Method.radius: "),
+    (BASE.method, {"samples": 0}, "Method.samples: "),
+    (BASE.method, {"baseline_momentum": 1.5}, "Method.baseline_momentum: "),
+    (BASE.method, {"resource_estimator": "mean"}, "Method.resource_estimator: "),
     (BASE.weights, {"lr": 0.0}, "Weights.lr: "),
     (BASE.weights, {"lr": "fast"}, "Weights.lr: "),
     (BASE.weights, {"lr": float("nan")}, "Weights.lr: "),
@@ -100,6 +105,7 @@ def test_ill_typed_or_impossible_value_is_named(model: Settings, values: dict, s
     (BASE.network, {"allowed": ((14, ("none",)),)}, "unknown edge of topology 'darts' '14'"),
     (BASE.network, {"allowed": ((0, ("conv",)),)}, "unknown operation on edge 0 'conv'"),
     (BASE.method, {"relaxation": "one_hot"}, "unknown relaxation 'one_hot'; did you mean 'one-hot'?"),
+    (BASE.method, {"resource_penalty": "logs"}, "unknown resource penalty 'logs'; did you mean 'log'?"),
     (BASE, {"probes": ("loss",)}, "unknown probe 'loss'; did you mean 'losses'?"),
 ])  # fmt: skip
 def test_unknown_name_is_named_with_the_nearest(model: Settings, values: dict, start: str) -> None:
@@ -128,6 +134,37 @@ def test_an_edge_needs_a_choice(changes: dict) -> None:
 def test_temperature_must_stay_positive() -> None:
     for value in ((0.0, 1.0), (1.0, -0.1)):
         assert "must be positive" in refusal(BASE.method, temperature=value)
+
+
+RESOURCES = {"resource_weight": 0.1}
+
+
+@pytest.mark.parametrize(("values", "parts"), [
+    ({"relaxation": "binary"}, ["relaxation 'binary'", "allowed: levels 'bi-level'"]),
+    ({"relaxation": "reinforce"}, ["relaxation 'reinforce'", "allowed: levels 'bi-level'"]),
+    ({"relaxation": "softmax", "hypergradient": "exact"}, ["levels 'bi-level'", "allowed otherwise: 'first order'"]),
+    ({"relaxation": "concrete", "levels": "bi-level", "hypergradient": "finite difference"}, ["'softmax'"]),
+    ({"relaxation": "uniform", **RESOURCES}, ["resource_weight", "'uniform'", "allowed: 0"]),
+    ({"relaxation": "one-hot", **RESOURCES}, ["resource_weight", "'one-hot'", "allowed: resource_estimator 'score'"]),
+    ({"relaxation": "reinforce", "levels": "bi-level", **RESOURCES}, ["resource_weight", "'reinforce'"]),
+    ({"relaxation": "softmax", "resource_estimator": "score", **RESOURCES}, ["'score'", "allowed: 'reparametrised'"]),
+])  # fmt: skip
+def test_a_method_that_cannot_work_is_refused(values: dict, parts: list[str]) -> None:
+    text = refusal(Method, **values)
+    for part in parts:
+        assert part in text
+
+
+@pytest.mark.parametrize("values", [
+    {"relaxation": "one-hot", "resource_estimator": "expected"},
+    {"relaxation": "one-hot", "resource_estimator": "score"},
+    {"relaxation": "one-hot", "resource_penalty": "linear"},
+    {"relaxation": "two-path", "levels": "bi-level"},
+    {"relaxation": "softmax", "resource_estimator": "expected"},
+    {"relaxation": "concrete", "resource_estimator": "score"},
+])  # fmt: skip
+def test_a_resource_weight_that_is_felt_is_allowed(values: dict) -> None:
+    assert Method(**values, **RESOURCES).resource_weight == 0.1
 
 
 def test_bilevel_batch_needs_enough_search_images() -> None:
@@ -243,7 +280,8 @@ def test_longer_runs_cost_more() -> None:
     assert cost(epochs=4) == 2 * cost()
     assert cost(network=BASE.network.but(layers=2)) == 2 * cost()
     assert cost(network=BASE.network.but(nodes=4)) > cost() > cost(method=METHODS["one-hot"]) > 0
-    assert config("softmax bi-level").cost() > cost()
+    assert config("softmax exact").cost() > config("softmax bi-level").cost() > cost()
+    assert config("reinforce").cost() > config("binary").cost()
 
 
 def test_choose_returns_what_is_allowed() -> None:

@@ -3,12 +3,16 @@
 Every method is a pair of functions over arrays of shape (cell types, edges, ops): ``draw`` gives Z, and
 ``logit_gradient`` turns the cost C = dL/dZ into dL/da. A logit is a = log alpha; p = softmax(a). An operation that an
 edge does not allow has logit -inf, hence probability 0.
+
+All follow one formula (wiring paper, eq. 4): dL/da is the derivative by a of the law of Z, applied to the cost C. For
+DARTS and SNAS that is the Jacobian of Z itself, for ProxylessNAS that of p, for DSNAS and REINFORCE the score of Z.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -16,18 +20,27 @@ from torch import Generator, Tensor
 
 Draw = Callable[[Tensor, Generator, float], Tensor]
 LogitGradient = Callable[[Tensor, Tensor, Tensor, float], Tensor]
+Score = Callable[[Tensor, Tensor, float], Tensor]
+Restrict = Callable[[Tensor, Generator], Tensor]
 
 
 @dataclass(frozen=True)
 class Relaxation:
     """``draw(logits, generator, temperature) -> Z`` and ``logit_gradient(logits, Z, cost, temperature) -> dL/da``.
 
-    All tensors are (cell types, edges, ops). To add one, write the two functions and register it in RELAXATIONS.
+    All tensors are (cell types, edges, ops). To add one, write the two functions and register it in RELAXATIONS. The
+    rest has defaults. ``costs`` says which costs a step on the logits measures: those of the ``drawn`` operations, of
+    all ``allowed`` ones (the others at gate 0), or none, a ``reward`` of the whole network standing for all.
+    ``score(logits, Z, temperature)`` is grad_a log p(Z), if Z has a law. ``restrict(logits, generator)`` sets logits to
+    -inf for one step on the logits, which then moves only the others.
     """
 
     name: str
     draw: Draw
     logit_gradient: LogitGradient
+    costs: Literal["drawn", "allowed", "reward"] = "drawn"
+    score: Score | None = None
+    restrict: Restrict | None = None
 
 
 def through_softmax(z: Tensor, cost: Tensor) -> Tensor:
@@ -61,14 +74,56 @@ def concrete_gradient(logits: Tensor, z: Tensor, cost: Tensor, temperature: floa
     return through_softmax(z, cost) / temperature
 
 
+def concrete_score(logits: Tensor, z: Tensor, temperature: float) -> Tensor:
+    """d log p(Z) / da^k = 1 - K e^{a^k} (Z^k)^-lam / sum_m e^{a^m} (Z^m)^-lam for the density of SNAS eq. 5.
+
+    K counts the allowed operations. Needs a Z in float64 at low temperatures: in float32 most entries underflow to 0.
+    """
+    allowed = logits.isfinite()
+    exponents = (logits - temperature * z.clamp_min(torch.finfo(z.dtype).tiny).log()).masked_fill(~allowed, -torch.inf)
+    return allowed * (1 - allowed.sum(-1, keepdim=True) * F.softmax(exponents, dim=-1))
+
+
 def one_hot_draw(logits: Tensor, generator: Generator, temperature: float) -> Tensor:
     """DSNAS: Z one-hot, Z ~ Cat(softmax(a)), drawn by the Gumbel-max rule."""
     return F.one_hot((logits + gumbel(logits, generator)).argmax(-1), logits.shape[-1]).to(logits)
 
 
+def one_hot_score(logits: Tensor, z: Tensor, temperature: float) -> Tensor:
+    """grad_a log p(Z) = Z - p."""
+    return z - F.softmax(logits, dim=-1)
+
+
 def one_hot_gradient(logits: Tensor, z: Tensor, cost: Tensor, temperature: float) -> Tensor:
-    """DSNAS (wiring paper, Sec. 4): dL/da = grad_a log p(Z) C(Z) = (Z - p) C^s, s the drawn operation."""
-    return (z - F.softmax(logits, dim=-1)) * (z * cost).sum(-1, keepdim=True)
+    """DSNAS (wiring paper, Sec. 4): dL/da = grad_a log p(Z) C(Z) = (Z - p) C^s, s the drawn operation.
+
+    REINFORCE (ProxylessNAS, Sec. 3.3) is the same with C = -(R - b), reward R and baseline b, on every edge.
+    """
+    return one_hot_score(logits, z, temperature) * (z * cost).sum(-1, keepdim=True)
+
+
+def binary_gradient(logits: Tensor, z: Tensor, cost: Tensor, temperature: float) -> Tensor:
+    """ProxylessNAS eq. 4 (BinaryConnect): dL/da^i = sum_j C^j p^j (delta_ij - p^i), with C^j = dL/dg^j for every j."""
+    return through_softmax(F.softmax(logits, dim=-1), cost)
+
+
+def two_paths(logits: Tensor, generator: Generator) -> Tensor:
+    """ProxylessNAS, Sec. 3.2: two operations drawn without replacement from p (Gumbel top-2), all others at -inf.
+
+    The softmax of what is left is p renormalised over the pair, so the step is a binary one between two candidates.
+    """
+    pair = (logits + gumbel(logits, generator)).topk(min(2, logits.shape[-1])).indices
+    return torch.full_like(logits, -torch.inf).scatter(-1, pair, logits.gather(-1, pair))
+
+
+def keep_others(old: Tensor, new: Tensor, moved: Tensor) -> Tensor:
+    """The updated logits of the operations that ``moved`` marks, shifted so that all others keep their probability.
+
+    ProxylessNAS, Sec. 3.2: subtract log(sum_i exp(new^i) / sum_i exp(old^i)), sums over the moved ones of an edge. All
+    others get back their old logit, which an optimiser with momentum or decay would have changed.
+    """
+    offset = [a.masked_fill(~moved, -torch.inf).logsumexp(-1, keepdim=True) for a in (new, old)]
+    return torch.where(moved, new - (offset[0] - offset[1]), old)
 
 
 def uniform_draw(logits: Tensor, generator: Generator, temperature: float) -> Tensor:
@@ -85,8 +140,11 @@ RELAXATIONS: dict[str, Relaxation] = {
     r.name: r
     for r in (
         Relaxation("softmax", softmax_draw, softmax_gradient),
-        Relaxation("concrete", concrete_draw, concrete_gradient),
-        Relaxation("one-hot", one_hot_draw, one_hot_gradient),
+        Relaxation("concrete", concrete_draw, concrete_gradient, score=concrete_score),
+        Relaxation("one-hot", one_hot_draw, one_hot_gradient, score=one_hot_score),
         Relaxation("uniform", uniform_draw, no_gradient),
+        Relaxation("binary", one_hot_draw, binary_gradient, "allowed", one_hot_score),
+        Relaxation("two-path", one_hot_draw, binary_gradient, "allowed", one_hot_score, two_paths),
+        Relaxation("reinforce", one_hot_draw, one_hot_gradient, "reward", one_hot_score),
     )
 }

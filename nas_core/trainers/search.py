@@ -1,19 +1,21 @@
 """One search loop for all methods: draw Z, measure the cost C = dL/dZ, turn it into a gradient of the logits.
 
 What differs between methods comes in as data and functions: the relaxation, and whether the logits learn from the
-training images (single level: one pass serves weights and logits) or from a half of their own (bi-level, first order).
+training images (single level: one pass serves weights and logits) or from a half of their own (bi-level).
 """
 
 from __future__ import annotations
 
 import copy
 import math
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
+from torch.func import functional_call
 
 from nas_core.cells.genotype import DERIVE_RULES, Genotype
 from nas_core.cells.supernet import Supernet
@@ -21,13 +23,14 @@ from nas_core.config import RunConfig
 from nas_core.data import load
 from nas_core.probes import Child, CostProbe, LossProbe, accuracy, entropy, probabilities, recalibrated
 from nas_core.probes.accuracy import genotype_gates
-from nas_core.relaxations import RELAXATIONS
-from nas_core.relaxations.resource import log_penalty
+from nas_core.trainers.architecture import Architecture
 from nas_core.trainers.batches import Batches
+from nas_core.trainers.hypergradient import exact, finite_difference, loss_on
 from nas_core.trainers.result import Result
 
 # Every use of randomness has a generator of its own, so that observing a run does not change it.
 STREAMS = ("init", "weight_data", "alpha_data", "augment", "gates", "probe")
+Batch = tuple[Tensor, Tensor]  # images, labels
 EVAL_BATCH = 250  # images a batch in evaluation mode; a relaxation that draws at random draws anew for each
 
 
@@ -53,15 +56,13 @@ class Search:
         self.weights = list(self.model.parameters())
         self.cell_type = torch.tensor(self.model.cell_type)
         self.mask = torch.from_numpy(self.space.mask())
-        shape = (1 + max(self.model.cell_type), *self.mask.shape)
-        self.logits = config.alpha.init_mean + config.alpha.init_std * torch.randn(shape, generator=init)
-        self.relaxation = RELAXATIONS[config.method.relaxation]
-        w, a = config.weights, config.alpha
-        self.w_optimiser = torch.optim.SGD(self.weights, w.lr, w.momentum, weight_decay=w.decay)
-        self.alpha_optimiser = torch.optim.Adam([self.logits], a.lr, a.betas, weight_decay=a.decay)
-        self.batches = Batches(config.data.train, config.batch, self.generators["weight_data"])
         table = [[[(c.params, c.flops, c.mac) for c in e] for e in l] for l in self.model.edge_costs(self.data.side)]
         self.resources = torch.tensor(table, dtype=torch.float32)  # (layers, edges, ops, 3)
+        self.architecture = Architecture(config.method, config.alpha, self.mask, self.cell_type, self.resources, init)
+        self.logits, self.relaxation = self.architecture.logits, self.architecture.relaxation
+        w = config.weights
+        self.w_optimiser = torch.optim.SGD(self.weights, w.lr, w.momentum, weight_decay=w.decay)
+        self.batches = Batches(config.data.train, config.batch, self.generators["weight_data"])
         self.losses, self.costs = LossProbe(), self._cost_probe()
         self.steps_per_epoch = config.steps_per_epoch
         self.done, self.total = 0, config.epochs * self.steps_per_epoch
@@ -92,10 +93,13 @@ class Search:
     def step(self) -> float:
         """One weight step, with its architecture step; closes the epoch when it was the last. Returns the loss."""
         method, bilevel = self.config.method, self.config.method.levels == "bi-level"
-        if bilevel and method.update_alpha:
+        if bilevel:
             chosen = torch.randperm(self.config.data.search, generator=self.generators["alpha_data"])
-            self._pass("search", chosen[: self.config.batch], weights=False, alpha=True)
-        loss = self._pass("train", self.batches.next(), weights=method.update_theta, alpha=not bilevel)
+            search = self._images("search", chosen[: self.config.batch])
+        train = self._images("train", self.batches.next())
+        if bilevel:
+            self._architecture_step(search, train)
+        loss = self._pass("train", train, weights=method.update_theta, alpha=not bilevel)
         self.done += 1
         if self.done % self.steps_per_epoch == 0:
             self._close_epoch()
@@ -103,7 +107,7 @@ class Search:
 
     def masked_logits(self) -> Tensor:
         """Logits (cell types, edges, ops), -inf where an edge does not allow the operation."""
-        return self.logits.detach().masked_fill(~self.mask, -torch.inf)
+        return self.architecture.masked()
 
     def draw(self, stream: str) -> Tensor:
         """The edge variable Z: (cell types, edges, ops)."""
@@ -111,18 +115,64 @@ class Search:
 
     def gates(self, z: Tensor) -> Tensor:
         """One gate per layer: all cells of a type share Z. Shape (layers, edges, ops)."""
-        return z[self.cell_type].to(self.config.device)
+        return z[self.cell_type].to(self.weights[0])
 
-    def _pass(self, split: str, index: Tensor, *, weights: bool, alpha: bool) -> float:
-        """Forward and backward on one batch, then the steps of those that are asked to learn from it."""
+    def _images(self, split: str, index: Tensor) -> Batch:
         augment = self.generators["augment"] if self.data.source.pad or self.data.source.flip else None
-        images, labels = self.data.batch(split, index, self.config.device, augment)
-        z = self.draw("gates")
-        learn_alpha = alpha and self.config.method.update_alpha
+        return self.data.batch(split, index, self.config.device, augment)
+
+    def _architecture_step(self, search: Batch, train: Batch) -> None:
+        """The step of the logits in bi-level search, and what the probes see on the search images.
+
+        Where the step is not one pass on them, the probes have a pass of their own that changes nothing.
+        """
+        method, rewarded = self.config.method, self.relaxation.costs == "reward"
+        if method.update_alpha and not rewarded and method.hypergradient == "first order":
+            self._pass("search", search, weights=False, alpha=True)
+            return
+        if {"losses", "costs"} & set(self.config.probes):
+            self._pass("search", search, weights=False, alpha=True, spectator=True)
+        if method.update_alpha:
+            a = self.architecture.restricted(self.generators["gates"])
+            self.architecture.step(a, self._reinforce(a, search) if rewarded else self._second_order(a, search, train))
+
+    def _reinforce(self, a: Tensor, search: Batch) -> Tensor:
+        """The gradient of the logits from the accuracies of M drawn networks on the batch, with its statistics."""
+        (images, labels), draws, rewards = search, [], []
+        for _ in range(self.config.method.samples):
+            draws.append(self.relaxation.draw(a, self.generators["gates"], self.temperature()))
+            with torch.no_grad():
+                hits = self.model(images, self.gates(draws[-1])).argmax(1) == labels
+            rewards.append(hits.double().mean().item())
+        return self.architecture.from_rewards(a, draws, rewards, self.temperature())
+
+    def _second_order(self, a: Tensor, search: Batch, train: Batch) -> Tensor:
+        """DARTS: the virtual weight step sees the batch of the weight step that follows, its rate, momentum, decay."""
+        method, w = self.config.method, self.config.weights
+        z = self.relaxation.draw(a, self.generators["gates"], self.temperature())
+        velocity = [self.w_optimiser.state[p].get("momentum_buffer", torch.zeros_like(p)) for p in self.weights]
+        drift = [w.decay * p.detach() + w.momentum * m for p, m in zip(self.weights, velocity, strict=True)]
+        estimate = exact if method.hypergradient == "exact" else partial(finite_difference, radius=method.radius)
+        losses, gates = (loss_on(self.model, *train), loss_on(self.model, *search)), self.gates(z).requires_grad_()
+        cost = estimate(*losses, self.weights, gates, self.w_lr(), drift=drift)
+        return self.architecture.from_costs(a, z, cost, self.temperature())
+
+    def _pass(self, split: str, batch: Batch, *, weights: bool, alpha: bool, spectator: bool = False) -> float:
+        """Forward and backward on one batch, then the steps of those that are asked to learn from it.
+
+        A ``spectator`` only feeds the probes: nothing learns, and statistics and draws of the run are left alone.
+        """
+        images, labels = batch
+        stream = self.generators["probe" if spectator else "gates"]
+        learn_alpha = alpha and self.config.method.update_alpha and not spectator
+        a = self.architecture.restricted(stream) if learn_alpha else self.masked_logits()
+        z = self.relaxation.draw(a, stream, self.temperature())
         measure = learn_alpha or (alpha and "costs" in self.config.probes)
         gates = self.gates(z).requires_grad_(measure)
         ones = torch.ones(len(gates), device=self.config.device, requires_grad=measure)
-        logits = self.model(images, gates, ones if "costs" in self.config.probes else None)
+        observed = self.architecture.observed(a) if learn_alpha else None
+        arguments = (images, gates, ones if "costs" in self.config.probes else None, observed)
+        logits = functional_call(self.model, self._statistics(), arguments) if spectator else self.model(*arguments)
         loss = F.cross_entropy(logits, labels)
         if "losses" in self.config.probes:
             self.losses.add(split, logits, labels)
@@ -136,10 +186,14 @@ class Search:
             if "costs" in self.config.probes:
                 self.costs.add(gates, cost, output_cost)
             if learn_alpha:
-                self._alpha_step(z, cost.cpu())
+                gradient = self.architecture.from_costs(a, z, cost, self.temperature())
+                self.architecture.step(a, gradient)
         if weights:
             self._weight_step(grads[: len(self.weights)])
         return loss.item()
+
+    def _statistics(self) -> dict[str, Tensor]:
+        return {name: buffer.clone() for name, buffer in self.model.named_buffers()}
 
     def _weight_step(self, grads: tuple[Tensor | None, ...]) -> None:
         """SGD; a weight that no drawn path touched has no gradient and stays as it is."""
@@ -148,26 +202,6 @@ class Search:
         torch.nn.utils.clip_grad_norm_(self.weights, self.config.weights.clip)
         self.w_optimiser.param_groups[0]["lr"] = self.w_lr()
         self.w_optimiser.step()
-
-    def _alpha_step(self, z: Tensor, cost: Tensor) -> None:
-        """Adam on the logits. ``cost``: dL/dZ per layer; what all layers of a type share is the sum over them."""
-        method, a = self.config.method, self.config.alpha
-        shared = torch.zeros_like(z).index_add(0, self.cell_type, cost)
-        if method.cost_clamp is not None:
-            shared = shared.clamp(-method.cost_clamp, method.cost_clamp)
-        if method.resource_weight:
-            shared = shared + method.resource_weight * self._resource_gradient(z)
-        self.logits.grad = self.relaxation.logit_gradient(self.masked_logits(), z, shared, self.temperature())
-        if a.clip is not None:
-            torch.nn.utils.clip_grad_norm_([self.logits], a.clip)
-        self.alpha_optimiser.step()
-
-    def _resource_gradient(self, z: Tensor) -> Tensor:
-        """Gradient by Z of the log penalty: each cell type's cells on average, normal plus reduction."""
-        z = z.clone().requires_grad_()
-        of_type = [self.cell_type == t for t in range(len(z))]
-        total = sum(log_penalty(z[t], self.resources[layers]) for t, layers in enumerate(of_type) if layers.any())
-        return torch.autograd.grad(total, z)[0]  # type: ignore[arg-type]
 
     # ------------------------------------------------------------------------------------------------ probes
 
@@ -227,9 +261,7 @@ class Search:
         return {
             "done": self.done,
             "model": self.model.state_dict(),
-            "logits": self.logits,
             "w_optimiser": [self.w_optimiser.state[w].get("momentum_buffer") for w in self.weights],
-            "alpha_optimiser": self.alpha_optimiser.state_dict()["state"].get(0, {}),
             "generators": {name: g.get_state() for name, g in self.generators.items()},
             "batches": self.batches.state(),
             "losses": self.losses.sums,
@@ -237,21 +269,18 @@ class Search:
             "rows": self.rows,
             "series": self.series,
             "genotypes": self.genotypes,
-        }
+        } | self.architecture.state()
 
     def load_state(self, state: dict) -> None:
         """Go on where :meth:`state` was taken, bit for bit on the same kind of processor and number of threads."""
         self.done = state["done"]
         self.model.load_state_dict(state["model"])
-        self.logits.copy_(state["logits"])
+        self.architecture.load_state(state)
         for weight, momentum in zip(self.weights, state["w_optimiser"], strict=True):
             if momentum is None:
                 self.w_optimiser.state.pop(weight, None)
             else:
                 self.w_optimiser.state[weight]["momentum_buffer"] = torch.empty_like(weight).copy_(momentum)
-        self.alpha_optimiser.state.pop(self.logits, None)
-        if state["alpha_optimiser"]:
-            self.alpha_optimiser.state[self.logits] = copy.deepcopy(state["alpha_optimiser"])
         for name, generator in self.generators.items():
             generator.set_state(state["generators"][name])
         self.batches.load_state(state["batches"])

@@ -36,6 +36,7 @@ def test_one_hot_follows_the_softmax(dtype: torch.dtype) -> None:
     assert_law(counts(one_hot_draw, logits), torch.softmax(logits.double(), -1))
 
 
+@pytest.mark.claim("T-S1")
 @pytest.mark.parametrize("temperature", [0.03, 0.5, 1.0, 5.0])
 def test_largest_concrete_entry_follows_the_softmax_at_any_temperature(temperature: float) -> None:
     """T-S1: Gumbel-max, for every temperature and not only in the limit."""

@@ -62,6 +62,7 @@ def test_property_concrete_gradient_is_autograd(shape: tuple[int, int, int], see
     torch.testing.assert_close(ours, expected, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.claim("T-D2")
 def test_exact_cost_form_on_the_supernet() -> None:
     """T-D2: dL/da = Z^k (C^k - sum_m Z^m C^m); three cells share the logits, C sums their gates' gradients."""
     model, (images, labels) = network(darts(3), layers=3), batch()

@@ -38,10 +38,10 @@ def test_end_to_end_resume_at_every_step(method: str) -> None:
     assert_resumes_everywhere(config(method))
 
 
-@pytest.mark.parametrize("method", ["softmax bi-level", "one-hot"])
+@pytest.mark.parametrize("method", ["softmax bi-level", "one-hot", "two-path", "reinforce", "softmax exact"])
 def test_end_to_end_resume_with_colours_and_augmentation(method: str, fake3: str) -> None:
     """Three channels: the weights' memory is laid out channels last, and the crops have a generator of their own."""
-    images = Data(name=fake3, train=60, search=20 if "bi-level" in method else 0, valid=30, test=30)
+    images = Data(name=fake3, train=60, search=20 if METHODS[method].levels == "bi-level" else 0, valid=30, test=30)
     assert_resumes_everywhere(config(method).but(data=images))
 
 

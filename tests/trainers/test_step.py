@@ -11,7 +11,7 @@ from torch import Tensor
 from nas_core.cells.supernet import Supernet
 from nas_core.config import Network, RunConfig
 from nas_core.data import load
-from nas_core.relaxations import gumbel
+from nas_core.relaxations import gumbel, keep_others
 from nas_core.relaxations.resource import log_penalty
 from nas_core.trainers import Search
 from nas_core.trainers.search import STREAMS
@@ -118,7 +118,7 @@ def test_exact_concrete(weight: float) -> None:
     for step in range(STEPS):
         z = torch.softmax((hand.a + gumbel(hand.a.detach(), draw)) / 0.7, -1)
         loss = hand.loss(z, "train", hand.weight_batch(step))
-        total = loss + weight * log_penalty(z.expand(2, -1, -1), search.resources)
+        total = loss + weight * log_penalty(z.expand(2, -1, -1), search.resources).sum(-1).mean()
         *grads, a_grad = torch.autograd.grad(total, [*hand.model.parameters(), hand.a])
         hand.adam(a_grad)
         hand.sgd(grads)
@@ -181,11 +181,62 @@ def test_exact_resource_gradient_averages_cells_of_a_type() -> None:
             for criterion in range(3):
                 total = total + weight / 3 * (z[kind, e] * table[layer, e, :, criterion]).sum().clamp(min=1).log()
     (expected,) = torch.autograd.grad(total, z)
-    torch.testing.assert_close(search._resource_gradient(z.detach()), expected)
+    torch.testing.assert_close(search.architecture.resource_gradient(search.masked_logits(), z.detach(), 1.0), expected)
 
 
-@pytest.mark.parametrize("relaxation", ["one-hot", "uniform"])
-def test_a_resource_weight_needs_a_relaxation_that_feels_it(relaxation: str) -> None:
-    """The gradient of the log penalty by a drawn one-hot Z is the same for every operation: it would do nothing."""
-    with pytest.raises(ValueError, match="resource_weight"):
-        METHODS["one-hot"].but(relaxation=relaxation, update_alpha=relaxation == "one-hot", resource_weight=0.1)
+@pytest.mark.parametrize("name", ["binary", "two-path"])
+def test_exact_binary_gates(name: str) -> None:
+    """BinaryConnect on a search batch, over all operations or over a pair; then one path on a training batch."""
+    settings = config(name, network=TWO_LAYERS)
+    search, hand = Search(settings), ByHand(settings)
+    chosen, draw = stream(settings, "alpha_data"), stream(settings, "gates")
+    for step in range(STEPS):
+        old = hand.a.detach().clone()
+        among = torch.ones_like(old, dtype=torch.bool)
+        if name == "two-path":
+            pair = (old + gumbel(old, draw)).argsort(-1, descending=True)[..., :2]
+            among = F.one_hot(pair, 8).sum(-2) == 1
+        a = old.masked_fill(~among, -torch.inf)
+        gates = F.one_hot((a + gumbel(a, draw)).argmax(-1), 8).float().expand(2, -1, -1).clone().requires_grad_()
+        images, labels = hand.data.batch("search", torch.randperm(40, generator=chosen)[: settings.batch])
+        loss = F.cross_entropy(hand.model(images, gates, observed=among.expand(2, -1, -1)), labels)
+        g, p = torch.autograd.grad(loss, gates)[0].sum(0), a.softmax(-1)
+        assert ((g != 0) == (among & (torch.arange(8) != 0)))[0].float().mean() > 0.9  # also where the gate is 0
+        hand.adam(sum(g[:, j, None] * p[0, :, j, None] * (torch.eye(8)[j] - p[0]) for j in range(8))[None])
+        with torch.no_grad():
+            hand.a.copy_(keep_others(old, hand.a, among) if name == "two-path" else hand.a)
+        a = hand.a.detach()
+        z = F.one_hot((a + gumbel(a, draw)).argmax(-1), 8).float()
+        loss = hand.loss(z, "train", hand.weight_batch(step))
+        hand.sgd(list(torch.autograd.grad(loss, list(hand.model.parameters()), allow_unused=True)))
+        assert search.step() == pytest.approx(loss.item(), rel=1e-5)
+        assert_agree(search, hand)
+
+
+@pytest.mark.parametrize("momentum", [0.99, 0.3])
+def test_exact_reinforce(momentum: float) -> None:
+    """-(1/M) sum (R - b) grad log p(Z), R the accuracy of a drawn network on the batch, b from the first mean on."""
+    method = METHODS["reinforce"].but(baseline_momentum=momentum, samples=4)
+    settings = config("reinforce", network=TWO_LAYERS, method=method)
+    search, hand = Search(settings), ByHand(settings)
+    chosen, draw, b = stream(settings, "alpha_data"), stream(settings, "gates"), None
+    for step in range(STEPS):
+        images, labels = hand.data.batch("search", torch.randperm(40, generator=chosen)[: settings.batch])
+        rewards, log_p, exact = [], [], hand.a.detach().double().requires_grad_()
+        for _ in range(4):
+            drawn = (hand.a.detach() + gumbel(hand.a, draw)).argmax(-1)
+            with torch.no_grad():
+                right = hand.model(images, F.one_hot(drawn, 8).float().expand(2, -1, -1)).argmax(1) == labels
+            rewards.append(right.double().mean().item())
+            log_p.append(torch.log_softmax(exact, -1).gather(-1, drawn[..., None]).sum())
+        mean = sum(rewards) / 4
+        b = mean if b is None else b + momentum * (mean - b)
+        total = -sum((r - b) * l for r, l in zip(rewards, log_p, strict=True)) / 4
+        hand.adam(torch.autograd.grad(total, exact)[0].float())
+        a = hand.a.detach()
+        z = F.one_hot((a + gumbel(a, draw)).argmax(-1), 8).float()
+        loss = hand.loss(z, "train", hand.weight_batch(step))
+        hand.sgd(list(torch.autograd.grad(loss, list(hand.model.parameters()), allow_unused=True)))
+        assert search.step() == pytest.approx(loss.item(), rel=1e-5)
+        assert search.architecture.baseline == pytest.approx(b)
+        assert_agree(search, hand)
