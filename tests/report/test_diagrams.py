@@ -172,7 +172,7 @@ def test_numbers_stand_below_labels_and_on_output_edges() -> None:
 def test_numbers_on_every_edge_overlap_neither_each_other_nor_nodes(topology: Topology) -> None:
     output = [(n, output_node(topology)) for n in topology.output]
     texts = {edge: f"{0.01 * k:+.2f}" for k, edge in enumerate([*topology.edges, *output])}
-    ax = draw_cell(None, topology, full(topology), texts=texts)
+    ax = draw_cell(new_figure(5, 3)[1][0, 0], topology, full(topology), texts=texts)
     ax.figure.draw_without_rendering()
     boxes = [t.get_bbox_patch().get_window_extent() for t in ax.texts if str(t.get_gid()).startswith("label")]  # type: ignore[union-attr]
     nodes = [p.get_window_extent() for p in ax.patches if str(p.get_gid()).startswith("node")]

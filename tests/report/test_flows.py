@@ -77,6 +77,11 @@ def test_numbers_stand_beside_their_bands() -> None:
     assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
     assert not any(a.overlaps(b) for a in boxes for b in nodes)
     assert written["text gradient 3-2"].get_position()[1] > 0 > written["text cost 3-2"].get_position()[1]
+    drawn = bands(ax)
+    for flow, step in (("gradient", "3-2"), ("cost", "3-2"), ("cost", "4-3")):  # along straight edges
+        number = written[f"text {flow} {step}"].get_window_extent()
+        band = drawn[f"flow {flow} {step}"].get_window_extent()
+        assert not number.y0 < (band.y0 + band.y1) / 2 < number.y1
 
 
 def test_other_flows_have_colours_of_their_own() -> None:
@@ -105,5 +110,5 @@ def test_cells_are_joined_from_output_to_last_input() -> None:
     assert text.get_text() == "C = 0"
     path = line.arrow_patch.get_path().vertices[:3]  # type: ignore[attr-defined]
     start, end = (ax.transData.transform(positions(minimal_cell())[n]) for ax, n in ((left, 4), (right, 1)))
-    assert start[0] < path[:, 0].min() < path[:, 0].max() < end[0]
+    assert start[0] < path[0, 0] < path[-1, 0] < end[0]
     assert text.get_window_extent().y1 < end[1]
