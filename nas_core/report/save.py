@@ -77,10 +77,12 @@ def picture(figure: Figure, kind: str = "png", dpi: int = DPI) -> bytes:
         "png": (FigureCanvasAgg, {"Software": None}),
         "svg": (FigureCanvasSVG, {"Date": None, "Creator": None}),
     }[kind]
-    for legend in figure.legends:  # a figure's own legend must not slide onto the caption
-        if legend.get_bbox_to_anchor() is figure.bbox:
-            legend.set_bbox_to_anchor((0, 0, 1, 1), transform=figure.transFigure)
-    buffer, before = io.BytesIO(), figure.canvas
+    buffer, before, engine = io.BytesIO(), figure.canvas, figure.get_layout_engine()
+    figure.draw_without_rendering()  # lay out once, with room for legends outside; below their place is fixed
+    figure.set_layout_engine("none")
+    free = [legend for legend in figure.legends if legend.get_bbox_to_anchor() is figure.bbox]
+    for legend in free:  # a figure's own legend must not slide onto the caption
+        legend.set_bbox_to_anchor((0, 0, 1, 1), transform=figure.transFigure)
     try:
         with use_style():
             canvas(figure).print_figure(
@@ -88,6 +90,9 @@ def picture(figure: Figure, kind: str = "png", dpi: int = DPI) -> bytes:
             )
     finally:
         figure.set_canvas(before)
+        figure.set_layout_engine(engine)
+        for legend in free:
+            legend.set_bbox_to_anchor(None)
     return buffer.getvalue()
 
 

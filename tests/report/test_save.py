@@ -122,10 +122,18 @@ def test_every_picture_has_a_caption(tmp_path: Path) -> None:
 def test_a_legend_below_does_not_slide_onto_the_caption() -> None:
     cell = CellGenotype(2, 2, ((0, 2, "skip_connect"),), (2, 3))
     drawn = topology_snapshots([cell], [0], minimal_cell())
+    seen: list[tuple[float, float]] = []
+    legend, ax = drawn.legends[0], drawn.axes[0]
+    draw = legend.draw
+    legend.draw = lambda renderer: (
+        draw(renderer),
+        seen.append((legend.get_window_extent().y0, ax.get_window_extent().y0 - legend.get_window_extent().y1)),
+    )
     picture(drawn)
-    drawn.draw_without_rendering()
-    assert drawn.legends[0].get_window_extent().y0 >= 0
-    assert drawn.legends[0].get_bbox_to_anchor() is not drawn.bbox
+    below, gap = seen[-1]
+    assert below >= 0, "on the caption"
+    assert gap >= 0, "on the drawing"
+    assert legend.get_bbox_to_anchor() is drawn.bbox, "as it was"
 
 
 def test_stacked_figures_lie_below_each_other_unchanged() -> None:
