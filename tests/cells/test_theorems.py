@@ -75,7 +75,7 @@ def test_property_theorem_1_at_every_node(nodes: int, data: st.DataObject, seed:
         paid = seen.cost[list(topology.incoming[node])].sum()
         leaving = [e for e, (i, _) in enumerate(topology.edges) if i == node and ops[e] == "skip_connect"]
         passed_on = seen.to_output(node) + seen.cost[leaving].sum()
-        assert (paid - passed_on).abs() <= 1e-12 * max(seen.cost.abs().max().item(), 1e-3)
+        assert (paid - passed_on).abs() < 1e-12 * seen.cost.abs().max()
 
 
 @pytest.mark.claim("T-W1c")
@@ -223,7 +223,7 @@ def test_property_only_the_last_output_costs(topology: Topology, data: st.DataOb
     first, last = (path(model, *data.draw(whole_path(len(topology.edges)))) for _ in range(2))
     gates = torch.stack([first[0], last[1]])
     _, _, cost, output = costs(model, gates, *batch(8, seed=seed))
-    assert output[0].abs() < 1e-12 * min(1.0, max(cost.abs().max().item(), 1e-3))
+    assert output[0].abs() < 1e-12 * min(1.0, (gates * cost).abs().max().item())
 
 
 @pytest.mark.claim("T-W5", "C-PO6")
@@ -236,9 +236,9 @@ def test_property_output_cost_is_split_among_nodes(ops: list[str], seed: int, ep
     whole = costs(model, gates, images, labels)[3][-1]
     zero = torch.zeros_like(seen.out[:, :4])
     summed = {j: sum((seen.maps.get(e, zero) for e in es), zero) for j, es in minimal_cell().incoming.items()}
-    assert (whole - sum(seen.to_output(j) for j in (2, 3))).abs() < 1e-15 * max(1.0, 20 * whole.abs().item())
+    assert (whole - sum(seen.to_output(j) for j in (2, 3))).abs() < 1e-15
     split = sum((seen.gradient[:, seen.part(j)] * x).sum() for j, x in summed.items())
-    assert (whole - split).abs() < 1e-15 * max(1.0, 20 * whole.abs().item())
+    assert (whole - split).abs() < 1e-15
 
 
 @pytest.mark.claim("C-W8b")
