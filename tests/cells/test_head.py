@@ -217,7 +217,7 @@ def test_exact_the_cost_moves_as_the_loss_less_the_entropy() -> None:
     assert (cost - (loss - entropy)).abs().max() < 1e-12
 
 
-@pytest.mark.claim("T-W11")
+@pytest.mark.claim("T-W11", "T-W11b")
 @pytest.mark.parametrize("seed", range(3))
 def test_exact_cost_at_initialisation(seed: int) -> None:
     """Mean over 4000 classifiers against v(1 - 1/N) mean_b <dX_out/dZ_e, X_out>, both pooled, on all 14 edges.
