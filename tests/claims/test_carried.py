@@ -9,12 +9,13 @@ TESTS = Path(__file__).resolve().parents[1]
 
 
 def carried(text: str) -> set[str]:
-    """The claims in ``@pytest.mark.claim(...)`` above the functions of a test file."""
+    """The claims in ``pytest.mark.claim(...)`` above the tests of a file, in marks of single parameters too."""
     marks = {
         mark
         for function in ast.walk(ast.parse(text))
         if isinstance(function, ast.FunctionDef) and function.name.startswith("test_")
-        for mark in function.decorator_list
+        for decorator in function.decorator_list
+        for mark in ast.walk(decorator)
         if isinstance(mark, ast.Call) and ast.unparse(mark.func) == "pytest.mark.claim"
     }
     return {ast.literal_eval(claim) for mark in marks for claim in mark.args}
@@ -22,7 +23,8 @@ def carried(text: str) -> set[str]:
 
 def test_markers_are_read() -> None:
     text = "@pytest.mark.claim('A', 'B')\n@given(x)\ndef test_a(): ...\n@pytest.mark.claim('C')\ndef helper(): ...\n"
-    assert carried(text) == {"A", "B"}
+    text += "@pytest.mark.parametrize('x', [pytest.param(1, marks=pytest.mark.claim('D'))])\ndef test_d(x): ...\n"
+    assert carried(text) == {"A", "B", "D"}
 
 
 def test_every_exact_claim_that_is_shown_has_a_test() -> None:
