@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from nas_core import papers, report
 from nas_core.driver import plan as planning
-from nas_core.driver.execute import Executed, Executor
+from nas_core.driver.execute import Executed, execute
 from nas_core.driver.ledger import ledger
 from nas_core.driver.plan import Plan
 from nas_core.errors import UserError
@@ -94,7 +94,7 @@ def _execute(plan: Plan, place: Path, names: list[str]) -> Generator[Executed]:
     cells = {name: _code_cells(plan.notebooks[name]) for name in names}
     watched, form = sys.stderr.isatty(), "{desc} " + FORMAT
     with tqdm(total=sum(cells.values()), desc="notebooks", disable=not watched, leave=False, bar_format=form) as bar:
-        yield from Executor(plan, place, bar.update).execute(sorted(names, key=lambda name: -cells[name]))
+        yield from execute(plan, sorted(names, key=lambda name: -cells[name]), place, bar.update)
 
 
 def _code_cells(path: Path) -> int:
