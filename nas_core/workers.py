@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import queue
 import signal
 import subprocess
 import sys
@@ -17,7 +16,8 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
-T, R = TypeVar("T"), TypeVar("R")
+T = TypeVar("T")
+R = TypeVar("R")
 # Not multiprocessing's own: those import the caller's main script again, which starts it again where it is unguarded.
 START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from nas_core.workers import work; work()"
 SERIAL = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")  # one core each
@@ -79,7 +79,7 @@ class Worker:
         self.process = subprocess.Popen(
             [sys.executable, "-c", START, json.dumps(sys.path), str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,  # ends with us, however we end
             stdout=self.output,
             stderr=self.output,
             env={**os.environ, **SERIAL},
@@ -101,22 +101,19 @@ class Worker:
 
 
 def work() -> None:
-    """The program of a worker. It ends at once, and in the middle of a call if need be, when the other end is gone."""
+    """The program of a worker. It ends at once, and in the middle of a call if need be, when who started it is gone."""
+    threading.Thread(target=_end_with_input, daemon=True).start()
     pipe: Connection = Connection(int(sys.argv[2]))
-    orders: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-
-    def receive() -> None:
-        try:
-            while True:
-                orders.put(pipe.recv_bytes())
-        finally:
-            os._exit(0)
-
-    threading.Thread(target=receive, daemon=True).start()
     while True:
+        data = pipe.recv_bytes()
         try:
-            function, arguments = pickle.loads(orders.get())
+            function, arguments = pickle.loads(data)
             failure = function(*arguments, lambda *message: pipe.send(("tell", *message)))
         except Exception as error:  # something that only exists in the parent, say
             failure = f"its worker failed ({type(error).__name__}: {error})"
         pipe.send(("end", failure))
+
+
+def _end_with_input() -> None:
+    sys.stdin.read()
+    os._exit(0)

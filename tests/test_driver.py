@@ -17,8 +17,8 @@ import pytest
 from fake_project import SAVE, write
 
 from nas_core import __main__, papers
-from nas_core.driver import figures as driver
 from nas_core.driver import execute, plan
+from nas_core.driver import figures as driver
 from nas_core.driver.plan import Plan
 from nas_core.errors import UserError
 from nas_core.runs import RunsFailed
@@ -224,9 +224,7 @@ def test_bad_input_is_one_sentence_and_exit_code_2(
     assert asked == []
 
 
-def test_the_profile_is_checked_where_nothing_is_computed(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_profile_is_checked_where_nothing_is_computed(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(papers, "artefacts", lambda: fake_project.artefacts().assign(runs=""))
     with pytest.raises(UserError, match="unknown profile 'labtop'"):
         plan.make("labtop", out=project.out, folder=project.notebooks)

@@ -86,7 +86,8 @@ def step(search: Search, anchors: dict[str, dict[str, Any]]) -> None:
 def replay(record: store.Record, build: Callable[[RunConfig], Search]) -> str | None:
     """None when the present source gives the record's numbers bit for bit, otherwise the first difference, in words."""
     try:
-        for anchor in tree.load(record.folder / "anchors.safetensors").values():
+        content = store.read(record.folder)
+        for anchor in content["anchors"].values():
             search = build(record.config)
             if search.total != (steps := record.provenance["steps"]):
                 return f"it has {search.total} steps and had {steps}"
@@ -98,8 +99,13 @@ def replay(record: store.Record, build: Callable[[RunConfig], Search]) -> str | 
                     return f"the loss of step {search.done} is {loss} and was {expected}"
             if tree.digest(search.state()) != anchor["after"]:
                 return f"the state after step {search.done} is another"
-        now, then = store.contents(search.result()), store.read_meta(record.folder)["contents"]
+        now, then = digests(store.plain(search.result())), digests(content["result"])
     except Exception as error:  # changed source can fail in any way; recomputing then says how
         return f"it fails with {type(error).__name__}: {error}"
     other = sorted(name for name in now.keys() | then.keys() if now.get(name) != then.get(name))
     return f"another result: {', '.join(other)}" if other else None
+
+
+def digests(result: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """A digest of every table, array, genotype list and weight: what "equal bit for bit" compares."""
+    return {f"{kind} {k}": tree.digest(v) for kind, values in result.items() for k, v in values.items()}

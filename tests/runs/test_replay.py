@@ -8,7 +8,7 @@ from toy_tools import content
 
 from nas_core.runs import replay
 from nas_core.runs.replay import FIRST, ROOMS, TAIL, normalised, source_digest, stretches
-from nas_core.runs.store import read_meta
+from nas_core.runs.store import read
 
 
 def test_comments_layout_and_docstrings_do_not_count() -> None:
@@ -144,7 +144,7 @@ def test_the_old_record_stays_until_the_new_one_is_complete(obtain, source, root
     real = toy.Toy.step
 
     def step(self: toy.Toy) -> float:
-        assert read_meta(root / "records" / config.key())["provenance"]["fingerprints"] == ["old"]
+        assert read(root / "records" / config.key())["provenance"]["fingerprints"] == ["old"]
         if self.done == 10:
             raise KeyboardInterrupt
         return real(self)
