@@ -47,6 +47,7 @@ class Session:
         self.seeds = check_seeds(seeds) or reporting_seeds(self.profile)
         self.out = Path(os.environ.get("NAS_OUT") or location() / "out" / self.profile)
         self._watched = "NAS_DRIVER" not in os.environ  # otherwise nobody looks while it runs
+        self._echo = print if self._watched else lambda line: None  # the driver has said where records come from
         torch.set_num_threads(1)  # as in every run: networks this small only lose by more, and numbers depend on it
         self._kept: dict[str, list[Record]] = {}
         self._exact: dict[str, str] = {}  # claim -> verdict
@@ -66,7 +67,7 @@ class Session:
         if run not in self._kept:
             _check_declared(run)
             wanted = configs(run, self.profile, self.seeds)
-            self._kept[run] = obtain(wanted, progress=self._watched, echo=print if self._watched else _silent)
+            self._kept[run] = obtain(wanted, progress=self._watched, echo=self._echo)
         return list(self._kept[run])
 
     def progress(self, steps: int, label: str) -> Iterable[int]:
@@ -190,7 +191,3 @@ def _check_declared(run: str) -> None:
     if declared is not None and run not in declared.split():
         allowed = f"allowed: {', '.join(declared.split()) or 'none'}"
         raise UserError(f"run {run!r} is not listed for this notebook in nas_core/papers/artefacts.csv; {allowed}.")
-
-
-def _silent(line: str) -> None:
-    """The driver has already said where every record comes from."""

@@ -20,7 +20,6 @@ T = TypeVar("T")
 R = TypeVar("R")
 # Not multiprocessing's own: those import the caller's main script again, which starts it again where it is unguarded.
 START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from nas_core.workers import work; work()"
-SERIAL = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")  # one core each
 
 
 def spread(tasks: Iterable[T], jobs: int, do: Callable[[Worker, T], R]) -> Generator[R]:
@@ -82,7 +81,7 @@ class Worker:
             stdin=subprocess.PIPE,  # ends with us, however we end
             stdout=self.output,
             stderr=self.output,
-            env={**os.environ, **SERIAL},
+            env={**os.environ, "OMP_NUM_THREADS": "1"},  # workers side by side do not fight over the cores
             start_new_session=True,  # Ctrl-C is for us, who then end it
         )
         theirs.close()

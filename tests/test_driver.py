@@ -33,10 +33,9 @@ class Project:
         write(self.notebooks, "01_good", SAVE, 'save("WI-A", 1.0)')
         write(self.notebooks, "02_other", SAVE, 'save("WI-B", 2.0)')
 
-    def figures(self, *only: str, **settings: object) -> int:
+    def figures(self, *only: str) -> int:
         """Call the driver at smoke."""
-        wanted = {"only": only, "out": self.out, "folder": self.notebooks, "jobs": 2, "echo": self.said.append}
-        return driver.figures("smoke", **{**wanted, **settings})  # type: ignore[arg-type]
+        return driver.figures(Plan("smoke", only=only, out=self.out, jobs=2), self.said.append)
 
     def has(self, key: str, value: float) -> None:
         """Put an artefact where an earlier call would have left it."""
@@ -64,6 +63,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: list) -> Pro
     monkeypatch.setattr(papers, "claims", fake_project.claims)
     monkeypatch.setenv("NAS_RUNS", str(tmp_path / "store"))
     monkeypatch.setenv("NAS_OUT", "")
+    monkeypatch.setattr(plan, "notebooks_folder", lambda: tmp_path / "notebooks")
     return Project(tmp_path)
 
 
@@ -227,7 +227,7 @@ def test_bad_input_is_one_sentence_and_exit_code_2(
 def test_the_profile_is_checked_where_nothing_is_computed(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(papers, "artefacts", lambda: fake_project.artefacts().assign(runs=""))
     with pytest.raises(UserError, match="unknown profile 'labtop'"):
-        plan.make("labtop", out=project.out, folder=project.notebooks)
+        Plan("labtop", out=project.out)
 
 
 def test_a_full_disk_loses_nothing(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from nas_core.driver import kernel
 from nas_core.driver.plan import Plan
 from nas_core.runs import location
+from nas_core.session import shown
 from nas_core.workers import Worker, spread
 
 
@@ -24,14 +25,21 @@ class Executed(NamedTuple):
     failure: str | None
 
 
-def execute(plan: Plan, names: Iterable[str], folder: Path, tick: Callable[[], object]) -> Generator[Executed]:
+def execute(
+    plan: Plan, names: Iterable[str], folder: Path, failed_runs: dict[str, str], tick: Callable[[], object]
+) -> Generator[Executed]:
     """Execute the notebooks ``names``, as many at once as the plan has jobs; yields each when it ends.
 
-    They lie in ``folder``, out of sight, until they are done; ``tick``: a cell was executed.
+    They lie in ``folder``, out of sight, until they are done. ``failed_runs``: why, by key; a notebook that needs one
+    fails unexecuted. ``tick``: a cell was executed.
     """
 
     def one(worker: Worker, name: str) -> Executed:
         saved, path = folder / name, folder / f"{name}.ipynb"
+        keys = [c.key() for c in plan.configs if c.run in plan.runs[name] and c.key() in failed_runs]
+        if keys:
+            why = f"{len(keys)} of its runs failed, the first one: {keys[0]}: {failed_runs[keys[0]]}"
+            return Executed(name, plan.notebooks[name], saved, 0.0, why)
         done, failed = (plan.work / "notebooks" / f"{name}{end}" for end in (".ipynb", ".failed.ipynb"))
         begun = time.perf_counter()
         try:
@@ -56,7 +64,7 @@ def _variables(plan: Plan, name: str, saved: Path) -> dict[str, str]:
         "NAS_PROFILE": plan.profile,
         "NAS_OUT": str(saved),
         "NAS_DECLARED": " ".join(plan.runs[name]),
-        "NAS_DRIVER": plan.place,
+        "NAS_DRIVER": shown(plan.out),
         "NAS_RUNS": str(location()),
         "JUPYTER_PREFER_ENV_PATH": "1",  # this environment's kernel, not one of the person's
         "JUPYTER_RUNTIME_DIR": str(saved.parent / "runtime"),

@@ -18,7 +18,7 @@ def execute(source: str, target: str, profile: str, variables: dict[str, str], t
     from papermill.exceptions import PapermillExecutionError
 
     started: list[bool] = []
-    for last_try in (False, True):
+    while True:
         try:
             done = papermill.execute_notebook(
                 *(path.replace("{", "{{").replace("}", "}}") for path in (source, target)),
@@ -34,9 +34,9 @@ def execute(source: str, target: str, profile: str, variables: dict[str, str], t
         except PapermillExecutionError as error:
             return f"{_begins(error.source)}: {error.ename}: {' '.join(error.evalue.split())}"
         except Exception as error:  # the kernel did not start, or died
-            if started or last_try:
+            if started:
                 return f"{type(error).__name__}: {' '.join(str(error).split())}"
-    raise AssertionError("unreachable")
+            started.append(False)  # the second try is the last
 
 
 def _unfinished(notebook: Any) -> str | None:

@@ -16,33 +16,32 @@ from nas_core.runs.store import repository
 
 ADDED = ("injected-parameters", "papermill-error-cell-tag")  # tags of cells that papermill puts in
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+AGAIN = "run `python -m nas_core figures` first"
 PROGRESS = re.compile(r"^.*(\d%\|.*|\d(it|s)/(s|it)\]).*$\n?", re.MULTILINE)
 
 
-def refresh(profile: str = "laptop", folder: Path | None = None, executed: Path | None = None) -> list[Path]:
+def refresh() -> list[Path]:
     """Replace each notebook by its executed copy, cleaned; all are checked before the first one is replaced."""
-    folder = folder or notebooks_folder()
-    executed = executed or location() / "out" / profile / "notebooks"
-    fresh = {path: _cleaned(path, executed / path.name, profile) for path in sorted(folder.glob("*.ipynb"))}
+    executed = location() / "out" / "laptop" / "notebooks"
+    fresh = {path: _cleaned(path, executed / path.name) for path in sorted(notebooks_folder().glob("*.ipynb"))}
     for path, notebook in fresh.items():
         write_atomic(path, (nbformat.writes(notebook).rstrip("\n") + "\n").encode())
     return list(fresh)
 
 
-def _cleaned(path: Path, executed: Path, profile: str) -> Any:
-    again = f"run `python -m nas_core figures --profile {profile}` first"
+def _cleaned(path: Path, executed: Path) -> Any:
     if not executed.is_file():
-        raise UserError(f"{path.name} has not been executed at {profile}: {again}.")
+        raise UserError(f"{path.name} has not been executed at laptop: {AGAIN}.")
     old, new = (nbformat.read(each, as_version=4) for each in (path, executed))
     new.cells = [cell for cell in new.cells if not set(ADDED) & set(cell.metadata.get("tags", ()))]
     if [(c.cell_type, c.source) for c in old.cells] != [(c.cell_type, c.source) for c in new.cells]:
-        raise UserError(f"{path.name} has changed since it was executed: {again}.")
+        raise UserError(f"{path.name} has changed since it was executed: {AGAIN}.")
     clean(new)
     for index, cell in enumerate(new.cells):
         for output in cell.get("outputs", ()):
             if output.get("name") == "stderr" or output.output_type == "error":
                 said = output.get("text", output.get("ename", "")).strip()
-                raise UserError(f"{path.name}, cell {index}: error or stderr: {said!r}; mend it, {again}.")
+                raise UserError(f"{path.name}, cell {index}: error or stderr: {said!r}; mend it, {AGAIN}.")
     return new
 
 

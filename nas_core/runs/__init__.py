@@ -13,19 +13,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING
 
+from nas_core.config import RunConfig
 from nas_core.errors import UserError
-from nas_core.runs.compute import examine
+from nas_core.runs.compute import Build, examine
 from nas_core.runs.files import make_folder
-from nas_core.runs.pool import default_jobs, run_all
-from nas_core.runs.progress import Progress
-from nas_core.runs.store import Record, location
+from nas_core.runs.pool import Progress, default_jobs, run_all
+from nas_core.runs.store import Record, folder_of, location, open_record
 from nas_core.runs.tree import Damaged
-
-if TYPE_CHECKING:
-    from nas_core.config import RunConfig
-    from nas_core.trainers import Search
+from nas_core.trainers import build as registry
 
 __all__ = ["Damaged", "Record", "RunsFailed", "location", "obtain"]
 
@@ -45,7 +41,7 @@ def obtain(
     jobs: int | None = None,
     progress: bool = True,
     echo: Callable[[str], None] = print,
-    build: Callable[[RunConfig], Search] | None = None,
+    build: Build = registry,
 ) -> list[Record]:
     """The records of ``configs``, in their order: those in the store if valid, the others computed, each once.
 
@@ -54,10 +50,6 @@ def obtain(
     ``build`` makes the trainer (by default :func:`nas_core.trainers.build`) and must be importable by workers.
     Raises :class:`RunsFailed` when everything that could be computed is.
     """
-    if build is None:
-        from nas_core.trainers import build as registry
-
-        build = registry
     if jobs is not None and jobs < 1:
         raise UserError(f"jobs must be a whole number from 1, not {jobs}.")
     wanted = {config.key(): config for config in configs}
@@ -66,16 +58,12 @@ def obtain(
     asked = Counter(config.run for config in wanted.values())
     for run, count in Counter(wanted[key].run for key in records).items():
         echo(f"{run}: {count} of {asked[run]} records found")
-    if missing := {key: config for key, config in wanted.items() if key not in records}:
+    if missing := [config for key, config in wanted.items() if key not in records]:
         make_folder(location() / "records")
-        with closing(Progress(list(missing.values()), progress, echo)) as bar:
-            failures = run_all(list(missing.values()), build, jobs or default_jobs(), bar)
-        for key, config in missing.items():
-            state, record = examine(config)
-            if record is not None and key not in failures:
-                records[key] = record
-            else:
-                failures.setdefault(key, f"{state}, although it was just computed")
+        with closing(Progress(missing, progress, echo)) as bar:
+            failures = run_all(missing, build, jobs or default_jobs(), bar)
+        done = [config for config in missing if config.key() not in failures]
+        records |= {config.key(): open_record(folder_of(config.key()), config) for config in done}
         if failures:
             raise RunsFailed(failures, records)
     return [records[config.key()] for config in configs]

@@ -8,11 +8,10 @@ from argparse import Namespace
 from typing import Any
 
 from nas_core.errors import UserError, choose
-from nas_core.runs.checkpoint import files
 from nas_core.runs.claim import holder, unlock
 from nas_core.runs.files import writing
 from nas_core.runs.replay import fingerprint
-from nas_core.runs.store import FILE, folder_of, location, read
+from nas_core.runs.store import FILE, checkpoints, folder_of, location, read
 from nas_core.runs.tree import Damaged
 
 
@@ -20,13 +19,8 @@ def add_arguments(subparsers: Any) -> None:
     """Add the command ``runs``; the parsed arguments get ``call``, a function of them that returns the exit code."""
     parser = subparsers.add_parser("runs", help="look after the record store", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, call, keys, about in (
-        ("list", list_runs, 0, "the records and the runs under way"),
-        ("show", show_run, 1, "config and provenance of one record, as JSON"),
-        ("clear", clear_runs, "*", "delete records and checkpoints"),
-        ("unlock", unlock_runs, "*", "release claims, whoever holds them; all, if no key is given"),
-    ):
-        command = commands.add_parser(name, help=about, description=about)
+    for name, call, keys in (("list", _list, 0), ("show", _show, 1), ("clear", _clear, "*"), ("unlock", _unlock, "*")):
+        command = commands.add_parser(name, help=call.__doc__, description=call.__doc__)
         command.set_defaults(call=call)
         if keys:
             command.add_argument("keys", nargs=keys, metavar="KEY", help="a key or the beginning of it")
@@ -34,8 +28,8 @@ def add_arguments(subparsers: Any) -> None:
             command.add_argument("--all", action="store_true", help="all of them")
 
 
-def list_runs(args: Namespace) -> int:
-    """Print one line for every run of the store: key, profile, steps, seconds, size in MB, state."""
+def _list(args: Namespace) -> int:
+    """The records and the runs under way, one a line."""
     print(f"{'key':44} {'profile':8} {'steps':>7} {'seconds':>8} {'MB':>6}  state")
     for key in _keys([]):
         facts, state = _state(key)
@@ -45,8 +39,8 @@ def list_runs(args: Namespace) -> int:
     return 0
 
 
-def show_run(args: Namespace) -> int:
-    """Print one record's config, provenance and tables' columns as JSON."""
+def _show(args: Namespace) -> int:
+    """Config, provenance and the tables' columns of one record, as JSON."""
     (key,) = _keys(args.keys)
     try:
         content = read(folder_of(key))
@@ -57,8 +51,8 @@ def show_run(args: Namespace) -> int:
     return 0
 
 
-def clear_runs(args: Namespace) -> int:
-    """Delete the named records with their checkpoints; refuses while one of them is being computed."""
+def _clear(args: Namespace) -> int:
+    """Delete records with their checkpoints, unless one of them is being computed."""
     if not (args.keys or args.all):
         raise UserError("name the records to delete: keys or --all.")
     keys = _keys([] if args.all else args.keys)
@@ -72,8 +66,8 @@ def clear_runs(args: Namespace) -> int:
     return 0
 
 
-def unlock_runs(args: Namespace) -> int:
-    """Release the claims on the named runs, or all claims."""
+def _unlock(args: Namespace) -> int:
+    """Release claims, whoever holds them; all, if no key is given."""
     held = {key: who for key in _keys(args.keys) if (who := holder(folder_of(key)))}
     for key, who in held.items():
         unlock(folder_of(key))
@@ -98,7 +92,7 @@ def _keys(given: list[str]) -> list[str]:
 def _state(key: str) -> tuple[dict[str, Any], str]:
     """A record's provenance, if any, and its state in words."""
     folder = folder_of(key)
-    facts, state = {}, "interrupted, has a checkpoint" if files(folder) else "not computed"
+    facts, state = {}, "interrupted, has a checkpoint" if checkpoints(folder) else "not computed"
     if (folder / FILE).exists():
         try:
             facts = read(folder)["provenance"]

@@ -9,23 +9,21 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
+from nas_core.config import RunConfig
 from nas_core.errors import UserError
-from nas_core.runs import checkpoint, store, tree
+from nas_core.runs import store, tree
 from nas_core.runs.claim import claim
 from nas_core.runs.files import write_atomic
 from nas_core.runs.replay import anchors_of, fingerprint, replay, step
 from nas_core.runs.tree import Damaged
+from nas_core.trainers import Search
 
-if TYPE_CHECKING:
-    from nas_core.config import RunConfig
-    from nas_core.trainers import Search
-
-    Build = Callable[[RunConfig], Search]  # makes the trainer
-    Tell = Callable[..., object]  # hears a line for the reader, or three numbers: steps done, in all, and found done
+Build = Callable[[RunConfig], Search]  # makes the trainer
+Tell = Callable[..., object]  # hears a line for the reader, or three numbers: steps done, in all, and found done
 
 
 def examine(config: RunConfig) -> tuple[str, store.Record | None]:
@@ -83,17 +81,17 @@ def perform(config: RunConfig, build: Build, tell: Tell) -> None:
 
 
 def _train(config: RunConfig, build: Build, why: str, tell: Tell) -> None:
-    folder, seconds = store.folder_of(config.key()), checkpoint.interval()
+    folder, seconds = store.folder_of(config.key()), store.interval()
     search = build(config)
     anchors, spent, how = anchors_of(search), {"wall_seconds": 0.0, "peak_memory_mib": 0, "resumes": 0}, "computing it"
-    kept = checkpoint.latest(folder, tell)
+    kept = store.latest_checkpoint(folder, tell)
     if kept is not None and kept["source"] == fingerprint():
         search.load_state(kept["search"])
         anchors, spent = kept["anchors"], kept["spent"] | {"resumes": kept["spent"]["resumes"] + 1}
         how = f"resuming at step {search.done} of {search.total}"
     elif kept is not None:
         how = "computing it anew, as its checkpoint comes from other source"
-        checkpoint.clear(folder)
+        store.clear_checkpoints(folder)
     tell(f"{why}; {how}")
     first, mark = search.done, time.monotonic()
     while search.done < search.total:
@@ -104,10 +102,10 @@ def _train(config: RunConfig, build: Build, why: str, tell: Tell) -> None:
             peak, mark = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, now
             spent["peak_memory_mib"] = max(spent["peak_memory_mib"], peak)
             kept = {"search": search.state(), "anchors": anchors, "spent": spent, "source": fingerprint()}
-            checkpoint.save(folder, search.done, kept)
+            store.save_checkpoint(folder, search.done, kept)
     provenance = {**_provenance(config), **spent, "steps": search.total}
     store.write_record(folder, config, search.result(), provenance, anchors)
-    checkpoint.clear(folder)
+    store.clear_checkpoints(folder)
     (folder / "failure.txt").unlink(missing_ok=True)  # of an earlier attempt
 
 

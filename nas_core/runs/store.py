@@ -1,25 +1,26 @@
-"""The record store: one file a record, which is there whole or not at all, and verified whenever it is opened."""
+"""What is kept of a run: its record and, until that is there, checkpoints; each one file, verified when it is read.
+
+Checkpoints are written every few seconds, at any step, so that a killed run goes on where it was.
+"""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 
 from nas_core.cells.genotype import Genotype
-from nas_core.errors import choose
+from nas_core.config import RunConfig
+from nas_core.errors import UserError, choose
 from nas_core.runs import tree
 from nas_core.runs.tree import Damaged
-
-if TYPE_CHECKING:
-    from nas_core.config import RunConfig
-    from nas_core.trainers import Result
+from nas_core.trainers import Result
 
 FILE, FORMAT = "record.safetensors", 3
 
@@ -44,32 +45,29 @@ def folder_of(key: str) -> Path:
 
 @dataclass(frozen=True)
 class Record:
-    """What a run left behind; its tables, arrays and weights are read when asked for."""
+    """What a run left behind."""
 
     config: RunConfig
     folder: Path
     provenance: dict[str, Any]
+    result: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False, compare=False)  # see :func:`plain`
 
     def table(self, name: str) -> pd.DataFrame:
         """The table ``name``, exactly as the trainer returned it."""
-        return pd.DataFrame(self._result["table"][choose("table", name, self._result["table"])])
+        return pd.DataFrame(self.result["table"][choose("table", name, self.result["table"])])
 
     def array(self, name: str) -> np.ndarray:
         """The array ``name``, exactly as the trainer returned it."""
-        return self._result["array"][choose("array", name, self._result["array"])]
+        return self.result["array"][choose("array", name, self.result["array"])]
 
     def weights(self) -> dict[str, torch.Tensor]:
         """The final weights by name; empty when the run keeps none."""
-        return self._result["weight"]
+        return self.result["weight"]
 
     @property
     def genotypes(self) -> dict[str, list[Genotype]]:
         """The derived genotypes by name, usually one for every epoch."""
-        return {k: [Genotype.from_json(text) for text in v] for k, v in self._result["genotypes"].items()}
-
-    @cached_property
-    def _result(self) -> dict[str, Any]:
-        return read(self.folder)["result"]
+        return {k: [Genotype.from_json(text) for text in v] for k, v in self.result["genotypes"].items()}
 
 
 def write_record(
@@ -99,7 +97,7 @@ def open_record(folder: Path, config: RunConfig) -> Record:
     content = read(folder)
     if content["config"] != config.model_dump(mode="json"):
         raise Damaged(f"{folder / FILE} belongs to another configuration")
-    return Record(config, folder, content["provenance"])
+    return Record(config, folder, content["provenance"], content["result"])
 
 
 def _columns(name: str, frame: pd.DataFrame) -> dict[str, Any]:
@@ -110,3 +108,41 @@ def _columns(name: str, frame: pd.DataFrame) -> dict[str, Any]:
     except AssertionError as error:
         raise ValueError(f"table {name!r} cannot be stored exactly: {error}") from error
     return columns
+
+
+def interval() -> float:
+    """Seconds between two checkpoints: ``$NAS_CHECKPOINT_SECONDS``, by default 15."""
+    text = os.environ.get("NAS_CHECKPOINT_SECONDS", "15")
+    try:
+        return float(text)
+    except ValueError:
+        raise UserError(f"NAS_CHECKPOINT_SECONDS must be a number of seconds, not {text!r}.") from None
+
+
+def save_checkpoint(folder: Path, step: int, state: Any) -> None:
+    """Write the state after ``step`` steps; of those before, only the newest stays, in case this one is damaged."""
+    tree.save(folder / f"step-{step:09d}.safetensors", state)
+    clear_checkpoints(folder, keep=2)
+
+
+def latest_checkpoint(folder: Path, say: Callable[[str], object]) -> Any | None:
+    """The newest intact state, or None; a damaged one is named through ``say`` and removed."""
+    for path in reversed(checkpoints(folder)):
+        try:
+            return tree.load(path)
+        except Damaged as error:
+            say(f"damaged checkpoint: {error}; using the one before it, if any")
+            path.unlink(missing_ok=True)
+    return None
+
+
+def clear_checkpoints(folder: Path, keep: int = 0) -> None:
+    """Remove all but the newest ``keep`` checkpoints, and what a killed process left half-written."""
+    paths = checkpoints(folder)
+    for path in [*paths[: len(paths) - keep], *folder.glob(".*")]:
+        path.unlink(missing_ok=True)
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """All checkpoints of a run, the newest last."""
+    return sorted(folder.glob("step-*.safetensors"))

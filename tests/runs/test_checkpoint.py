@@ -12,26 +12,26 @@ import toy
 from toy_tools import content, in_child, interrupted_at
 
 from nas_core.errors import UserError
-from nas_core.runs import RunsFailed, checkpoint
-from nas_core.runs.checkpoint import interval
+from nas_core.runs import RunsFailed, store
+from nas_core.runs.store import clear_checkpoints, interval, latest_checkpoint, save_checkpoint
 
 
 def test_the_last_two_are_kept_and_the_newest_is_used(tmp_path: Path) -> None:
-    assert checkpoint.latest(tmp_path, pytest.fail) is None
+    assert latest_checkpoint(tmp_path, pytest.fail) is None
     for step in (1, 2, 10):
-        checkpoint.save(tmp_path, step, {"n": step})
+        save_checkpoint(tmp_path, step, {"n": step})
     assert sorted(p.stem for p in tmp_path.iterdir()) == ["step-000000002", "step-000000010"]
-    assert checkpoint.latest(tmp_path, pytest.fail) == {"n": 10}
-    checkpoint.clear(tmp_path)
-    assert checkpoint.latest(tmp_path, pytest.fail) is None
+    assert latest_checkpoint(tmp_path, pytest.fail) == {"n": 10}
+    clear_checkpoints(tmp_path)
+    assert latest_checkpoint(tmp_path, pytest.fail) is None
 
 
 def test_a_damaged_one_is_named_and_the_one_before_it_used(tmp_path: Path) -> None:
     for step in (1, 2):
-        checkpoint.save(tmp_path, step, {"n": step})
+        save_checkpoint(tmp_path, step, {"n": step})
     (tmp_path / "step-000000002.safetensors").write_bytes(b"damaged")
     said: list[str] = []
-    assert checkpoint.latest(tmp_path, said.append) == {"n": 1}
+    assert latest_checkpoint(tmp_path, said.append) == {"n": 1}
     assert len(said) == 1
     assert "step-000000002.safetensors" in said[0]
 
@@ -40,7 +40,7 @@ def test_they_are_written_by_time_and_at_the_end(obtain, monkeypatch: pytest.Mon
     monkeypatch.setenv("NAS_CHECKPOINT_SECONDS", "15")
     now, saved = 100.0, []
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    monkeypatch.setattr(checkpoint, "save", lambda folder, step, state: saved.append(step))
+    monkeypatch.setattr(store, "save_checkpoint", lambda folder, step, state: saved.append(step))
     real = toy.Toy.step
 
     def step(self: toy.Toy) -> float:

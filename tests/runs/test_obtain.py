@@ -19,8 +19,7 @@ from tqdm import tqdm
 import nas_core.runs
 from nas_core.errors import UserError
 from nas_core.runs import RunsFailed, claim, compute
-from nas_core.runs.pool import default_jobs
-from nas_core.runs.progress import Progress
+from nas_core.runs.pool import Progress, default_jobs
 from nas_core.workers import spread
 
 
@@ -257,7 +256,7 @@ def test_jobs_are_a_whole_number(obtain, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_the_bar_counts_every_run_with_its_cost(root: Path, capsys, monkeypatch) -> None:
     monkeypatch.setattr(tqdm, "monitor_interval", 0)
     assert Progress([], True, print).bar.disable  # nobody watches a test
-    monkeypatch.setattr("nas_core.runs.progress.watched", lambda: True)
+    monkeypatch.setattr("nas_core.runs.pool.watched", lambda: True)
     short, long = (toy.ToyConfig(epochs=n) for n in (1, 3))
     said: list[str] = []
     bar = Progress([short, long], True, said.append)  # type: ignore[list-item]

@@ -84,7 +84,7 @@ def test_changed_source_with_the_same_numbers_leaves_the_record_valid(
 @pytest.mark.parametrize(
     ("name", "value", "difference"),
     [
-        ("FACTOR", 1.0000001, "the loss of step "),
+        ("FACTOR", 1.0000001, "the state after step 3 is another"),
         ("LATE", 1.0000001, "the state after step 5 is another"),
     ],
 )
