@@ -47,7 +47,6 @@ class Session:
         self.seeds = check_seeds(seeds) or reporting_seeds(self.profile)
         self.out = Path(os.environ.get("NAS_OUT") or location() / "out" / self.profile)
         self._watched = "NAS_DRIVER" not in os.environ  # otherwise nobody looks while it runs
-        self._echo = print if self._watched else lambda line: None  # the driver has said where records come from
         torch.set_num_threads(1)  # as in every run: networks this small only lose by more, and numbers depend on it
         self._kept: dict[str, list[Record]] = {}
         self._exact: dict[str, str] = {}  # claim -> verdict
@@ -67,7 +66,9 @@ class Session:
         if run not in self._kept:
             _check_declared(run)
             wanted = configs(run, self.profile, self.seeds)
-            self._kept[run] = obtain(wanted, progress=self._watched, echo=self._echo)
+            self._kept[run] = obtain(
+                wanted, progress=self._watched, echo=print if self._watched else (lambda line: None)
+            )
         return list(self._kept[run])
 
     def progress(self, steps: int, label: str) -> Iterable[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Generator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,13 +25,11 @@ class Executed(NamedTuple):
     failure: str | None
 
 
-def execute(
-    plan: Plan, names: Iterable[str], folder: Path, failed_runs: dict[str, str], tick: Callable[[], object]
-) -> Generator[Executed]:
-    """Execute the notebooks ``names``, as many at once as the plan has jobs; yields each when it ends.
+def execute(plan: Plan, folder: Path, failed_runs: dict[str, str]) -> Generator[Executed]:
+    """Execute the plan's notebooks, as many at once as it has jobs; yields each when it ends.
 
     They lie in ``folder``, out of sight, until they are done. ``failed_runs``: why, by key; a notebook that needs one
-    fails unexecuted. ``tick``: a cell was executed.
+    fails unexecuted.
     """
 
     def one(worker: Worker, name: str) -> Executed:
@@ -46,7 +44,7 @@ def execute(
             saved.mkdir()
             done.parent.mkdir(parents=True, exist_ok=True)
             order = str(plan.notebooks[name]), str(path), plan.profile, _variables(plan, name, saved)
-            failure = worker.call(kernel.execute, *order, tell=tick)
+            failure = worker.call(kernel.execute, *order, tell=print)
             if path.exists():
                 os.replace(path, failed if failure else done)
             if not failure:
@@ -55,7 +53,7 @@ def execute(
             failure = f"{(error.strerror or str(error)).lower()}: {error.filename or folder}"
         return Executed(name, failed if failure else done, saved, time.perf_counter() - begun, failure)
 
-    return spread(names, plan.jobs, one)
+    return spread(plan.notebooks, plan.jobs, one)
 
 
 def _variables(plan: Plan, name: str, saved: Path) -> dict[str, str]:

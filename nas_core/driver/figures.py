@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import sys
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-import nbformat
 from tqdm import tqdm
 
 from nas_core import papers, report
@@ -22,7 +20,7 @@ from nas_core.report.save import write_files
 from nas_core.runs import RunsFailed, obtain
 from nas_core.runs.claim import claim
 from nas_core.runs.files import write_atomic
-from nas_core.runs.pool import FORMAT
+from nas_core.runs.pool import watched
 
 Echo = Callable[[str], None]
 FAILED = "failed"
@@ -52,23 +50,12 @@ def figures(plan: Plan, echo: Echo = tqdm.write) -> int:
     except RunsFailed as error:
         failed = error.failures
     rows: list[Row] = []
-    with _workplace(plan, echo) as place, closing(_execute(plan, place, failed)) as executed:
-        for done in executed:
+    with _workplace(plan, echo) as place, closing(execute(plan, place, failed)) as executed:
+        for done in tqdm(executed, "notebooks", len(plan.notebooks), leave=False, disable=not watched()):
             rows += _report(plan, done, echo)
     text = ledger(plan.out).to_csv(float_format="%.6g", lineterminator="\n")
     write_atomic(plan.out / "ledger.csv", text.encode())
     return int(_summarise(rows, echo) > 0)
-
-
-def _execute(plan: Plan, place: Path, failed: dict[str, str]) -> Generator[Executed]:
-    """Execute the notebooks, the longest first, with a progress bar where a person is watching."""
-    cells = {
-        name: sum(cell.cell_type == "code" for cell in nbformat.read(path, as_version=4).cells)
-        for name, path in plan.notebooks.items()
-    }
-    watched, form = sys.stderr.isatty(), "{desc} " + FORMAT
-    with tqdm(total=sum(cells.values()), desc="notebooks", disable=not watched, leave=False, bar_format=form) as bar:
-        yield from execute(plan, sorted(cells, key=lambda name: -cells[name]), place, failed, bar.update)
 
 
 def _report(plan: Plan, done: Executed, echo: Echo) -> list[Row]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from typing import Any
 
 
-def execute(source: str, target: str, profile: str, variables: dict[str, str], tell: Callable[[], None]) -> str | None:
+def execute(source: str, target: str, profile: str, variables: dict[str, str], _tell: object) -> str | None:
     """Execute ``source`` at ``profile`` and write it to ``target``; returns what went wrong, in a sentence.
 
-    ``variables``: what the kernel finds in its environment; ``tell`` is called after each code cell.
+    ``variables``: what the kernel finds in its environment; ``_tell``, a worker's way to say more, is not needed.
     A kernel that does not start is tried once more, since two that start at once may be given the same ports.
     """
     os.environ |= variables
@@ -28,7 +27,6 @@ def execute(source: str, target: str, profile: str, variables: dict[str, str], t
                 start_timeout=120,
                 iopub_timeout=60,
                 on_notebook_start=lambda **_: started.append(True),
-                on_cell_executed=lambda **_: tell(),
             )
             return _unfinished(done)
         except PapermillExecutionError as error:

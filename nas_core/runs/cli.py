@@ -32,8 +32,17 @@ def _list(args: Namespace) -> int:
     """The records and the runs under way, one a line."""
     print(f"{'key':44} {'profile':8} {'steps':>7} {'seconds':>8} {'MB':>6}  state")
     for key in _keys([]):
-        facts, state = _state(key)
-        size = sum(path.stat().st_size for path in folder_of(key).glob("*")) / 1e6
+        folder, facts = folder_of(key), dict[str, Any]()
+        state = "interrupted, has a checkpoint" if checkpoints(folder) else "interrupted"
+        if (folder / FILE).exists():
+            try:
+                facts = read(folder)["provenance"]
+                state = "valid" if fingerprint() in facts["fingerprints"] else "source has changed, to be replayed"
+            except Damaged as error:
+                state = f"damaged: {error}"
+        if who := holder(folder):
+            state = f"computed at the moment by {who}"
+        size = sum(path.stat().st_size for path in folder.glob("*")) / 1e6
         profile, steps, seconds = (facts.get(name, "-") for name in ("profile", "steps", "wall_seconds"))
         print(f"{key:44} {profile:8} {steps:>7} {str(seconds).partition('.')[0]:>8} {size:6.1f}  {state}")
     return 0
@@ -87,17 +96,3 @@ def _keys(given: list[str]) -> list[str]:
             raise UserError(f"{key!r} is the beginning of {len(begun)} keys: {', '.join(begun)}.")
         found += begun or [choose("record", key, every)]
     return list(dict.fromkeys(found)) if given else every
-
-
-def _state(key: str) -> tuple[dict[str, Any], str]:
-    """A record's provenance, if any, and its state in words."""
-    folder = folder_of(key)
-    facts, state = {}, "interrupted, has a checkpoint" if checkpoints(folder) else "not computed"
-    if (folder / FILE).exists():
-        try:
-            facts = read(folder)["provenance"]
-            state = "valid" if fingerprint() in facts["fingerprints"] else "source has changed, to be replayed"
-        except Damaged as error:
-            state = f"damaged: {error}"
-    who = holder(folder)
-    return facts, f"computed at the moment by {who}" if who else state
