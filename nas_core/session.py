@@ -58,17 +58,15 @@ class Session:
         where = os.environ.get("NAS_DRIVER") or shown(self.out)
         exact = "exact: no data set, no runs, the same at every profile"
         used = [", ".join(self._data), f"profile {self.profile}", seeds] if self._data else [exact]
-        line = " · ".join([*used, device])
-        return f"{self.notebook}: {line}\noutput: {where}"
+        return f"{self.notebook}: {' · '.join([*used, device])}\noutput: {where}"
 
     def records(self, run: str) -> list[Record]:
         """The records of a catalogue run, one per seed; what is missing is computed, the rest is read."""
         if run not in self._kept:
             _check_declared(run)
             wanted = configs(run, self.profile, self.seeds)
-            self._kept[run] = obtain(
-                wanted, progress=self._watched, echo=print if self._watched else (lambda line: None)
-            )
+            echo = print if self._watched else lambda line: None  # the driver has said where records come from
+            self._kept[run] = obtain(wanted, progress=self._watched, echo=echo)
         return list(self._kept[run])
 
     def progress(self, steps: int, label: str) -> Iterable[int]:

@@ -44,14 +44,9 @@ class Plan:
             data.load(source.name, train=source.train, search=source.search, valid=source.valid, test=source.test)
         self.notebooks = {name: check_notebook(folder / f"{name}.ipynb") for name in names}  # those to execute
         self.work = location() / "out" / profile  # for executed notebooks and everything unfinished
-        self.out = check_writable(out or default_out(profile))
+        committed = repository() if profile == "laptop" else None  # other profiles' figures stay out of git
+        self.out = check_writable(out or (committed / "figures" if committed else self.work))
         self.jobs = jobs or default_jobs()
-
-
-def default_out(profile: str) -> Path:
-    """``figures/`` of the checkout at laptop, where the committed ones are; otherwise a folder that git ignores."""
-    root = repository()
-    return root / "figures" if profile == "laptop" and root is not None else location() / "out" / profile
 
 
 def notebooks_folder() -> Path:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 
 from nas_core.driver.plan import notebooks_folder
 from nas_core.errors import UserError
@@ -51,29 +52,20 @@ def clean(notebook: Any) -> None:
     for cell in notebook.cells:
         tags = cell.metadata.get("tags")
         cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
+    CoalesceStreamsPreprocessor().preprocess(notebook, {})
     executed = [cell for cell in notebook.cells if cell.get("execution_count") is not None]
     for count, cell in enumerate(executed, start=1):
         cell.execution_count = count
-        cell.outputs = _outputs(cell)
-
-
-def _outputs(cell: Any) -> list[Any]:
-    kept: list[Any] = []
-    for output in cell.outputs:
-        if output.output_type == "execute_result":
-            output.execution_count = cell.execution_count
-        if output.output_type == "stream":
-            output.text = _without_paths(PROGRESS.sub("", output.text.replace("\r", "\n")))
-            if kept and kept[-1].output_type == "stream" and kept[-1].name == output.name:
-                kept[-1].text += output.text
-                continue
-            if not output.text.strip():
-                continue
-        for kind, text in output.get("data", {}).items():
-            if kind.startswith("text/") and isinstance(text, str):
-                output.data[kind] = _without_paths(text)
-        kept.append(output)
-    return kept
+        for output in cell.outputs:
+            if output.output_type == "execute_result":
+                output.execution_count = count
+            if output.output_type == "stream":
+                output.text = _without_paths(PROGRESS.sub("", output.text))
+            for kind, text in output.get("data", {}).items():
+                if kind.startswith("text/") and isinstance(text, str):
+                    output.data[kind] = _without_paths(text)
+        cell.outputs = [output for output in cell.outputs if output.get("text", "something").strip()]
+    CoalesceStreamsPreprocessor().preprocess(notebook, {})  # what is gone stood between some
 
 
 def _without_paths(text: str) -> str:

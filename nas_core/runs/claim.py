@@ -18,14 +18,12 @@ POLL = 0.5  # seconds between two looks at somebody else's claim
 
 def claim(folder: Path, wait: Callable[[str], object]) -> IO[str]:
     """Take the claim on ``folder``, which lasts until the file returned is closed; ``wait`` hears whom we wait for."""
-    path, told = make_folder(folder) / "claim", False
+    path = make_folder(folder) / "claim"
     while True:
         if (who := holder(folder)) is not None:
-            if not told:
-                wait(who)
-            told = True
-            time.sleep(POLL)
-            continue
+            wait(who)
+            while holder(folder) is not None:
+                time.sleep(POLL)
         with writing(path):
             file = open(path, "a+")  # noqa: SIM115 - open for as long as the claim lasts
             with suppress(BlockingIOError):
