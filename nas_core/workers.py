@@ -16,13 +16,12 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
-T = TypeVar("T")
 R = TypeVar("R")
 # Not multiprocessing's own: those import the caller's main script again, which starts it again where it is unguarded.
 START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from nas_core.workers import work; work()"
 
 
-def spread(tasks: Iterable[T], jobs: int, do: Callable[[Worker, T], R]) -> Generator[R]:
+def spread(tasks: Iterable[Any], jobs: int, do: Callable[[Worker, Any], R]) -> Generator[R]:
     """``do(worker, task)`` for each task, begun in their order, ``jobs`` at once; yields what they return as they end.
 
     ``do`` is called in a thread, which has a worker of its own. When this ends early, by Ctrl-C say, no worker goes on.
@@ -82,7 +81,6 @@ class Worker:
             stdout=self.output,
             stderr=self.output,
             env={**os.environ, "OMP_NUM_THREADS": "1"},  # workers side by side do not fight over the cores
-            start_new_session=True,  # Ctrl-C is for us, who then end it
         )
         theirs.close()
         if self.closed:  # meanwhile
@@ -101,6 +99,7 @@ class Worker:
 
 def work() -> None:
     """The program of a worker. It ends at once, and in the middle of a call if need be, when who started it is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who started us, who then ends us
     threading.Thread(target=_end_with_input, daemon=True).start()
     pipe: Connection = Connection(int(sys.argv[2]))
     while True:
