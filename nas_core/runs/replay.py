@@ -82,8 +82,7 @@ def step(search: Search, anchors: dict[str, dict[str, Any]]) -> None:
 def replay(record: store.Record, build: Callable[[RunConfig], Search]) -> str | None:
     """None when the present source gives the record's numbers bit for bit, otherwise the first difference, in words."""
     try:
-        content = store.read(record.folder)
-        for anchor in content["anchors"].values():
+        for anchor in tree.load(record.folder / store.ANCHORS).values():
             search = build(record.config)
             if anchor["state"] is not None:
                 search.load_state(anchor["state"])
@@ -91,7 +90,7 @@ def replay(record: store.Record, build: Callable[[RunConfig], Search]) -> str | 
                 search.step()
             if tree.digest(search.state()) != anchor["after"]:
                 return f"the state after step {search.done} is another"
-        now, then = digests(store.plain(search.result())), digests(content["result"])
+        now, then = digests(store.plain(search.result())), digests(record.result)
     except Exception as error:  # changed source can fail in any way; recomputing then says how
         return f"it fails with {type(error).__name__}: {error}"
     other = sorted(name for name in now.keys() | then.keys() if now.get(name) != then.get(name))

@@ -1,4 +1,4 @@
-"""What is kept of a run: its record and, until that is there, checkpoints; each one file, verified when it is read.
+"""What is kept of a run: its record and, until that is there, checkpoints; every file is verified when it is read.
 
 Checkpoints are written every few seconds, at any step, so that a killed run goes on where it was.
 """
@@ -22,7 +22,7 @@ from nas_core.runs import tree
 from nas_core.runs.tree import Damaged
 from nas_core.trainers import Result
 
-FILE, FORMAT = "record.safetensors", 3
+FILE, ANCHORS, FORMAT = "record.safetensors", "anchors.safetensors", 3
 
 
 def location() -> Path:
@@ -73,9 +73,11 @@ class Record:
 def write_record(
     folder: Path, config: RunConfig, result: Result, provenance: dict[str, Any], anchors: dict[str, Any]
 ) -> None:
-    """Write the record of a finished run; ``anchors`` are what :mod:`nas_core.runs.replay` needs."""
-    content = {"format": FORMAT, "config": config.model_dump(mode="json"), "provenance": provenance}
-    tree.save(folder / FILE, {**content, "result": plain(result), "anchors": anchors})
+    """Write the record of a finished run; ``anchors`` are what :mod:`nas_core.runs.replay` needs, apart from the rest."""
+    content: dict[str, Any] = {"format": FORMAT, "config": config.model_dump(mode="json"), "provenance": provenance}
+    content["result"] = plain(result)
+    tree.save(folder / ANCHORS, anchors)
+    tree.save(folder / FILE, content)
 
 
 def plain(result: Result) -> dict[str, dict[str, Any]]:

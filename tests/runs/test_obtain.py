@@ -40,7 +40,7 @@ def test_a_run_is_computed_once_then_found(obtain, lines, root: Path) -> None:
     assert first.folder == root / "records" / config.key()
     assert set(steps().values()) == {1}
     assert {p.name for p in root.iterdir()} == {"records"}
-    assert {p.name for p in first.folder.iterdir()} == {"record.safetensors", "claim"}
+    assert {p.name for p in first.folder.iterdir()} == {"record.safetensors", "anchors.safetensors", "claim"}
     assert not list(root.rglob("*.pkl"))
 
 

@@ -135,6 +135,16 @@ def test_source_that_no_longer_fits_the_anchors_means_a_recompute(obtain, lines,
     assert "a replay differs (it fails with KeyError: 'weights')" in lines[-1]
 
 
+def test_damaged_anchors_are_named_and_mean_a_recompute(obtain, lines, source) -> None:
+    source("old")
+    (record,) = obtain(toy.ToyConfig())
+    whole, path = content(record), record.folder / "anchors.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+    source("new")
+    assert content(obtain(toy.ToyConfig())[0]) == whole
+    assert f"a replay differs (it fails with Damaged: {path} " in lines[-1]
+
+
 def test_the_old_record_stays_until_the_new_one_is_complete(obtain, source, root, monkeypatch) -> None:
     config = toy.ToyConfig()
     source("old")

@@ -16,7 +16,7 @@ import toy
 from nas_core.runs import Record, tree
 from nas_core.runs.claim import claim, holder
 from nas_core.runs.replay import digests
-from nas_core.runs.store import read
+from nas_core.runs.store import ANCHORS, read
 
 
 def in_child(action: Callable[[], Any]) -> int:
@@ -34,7 +34,8 @@ def in_child(action: Callable[[], Any]) -> int:
 def content(record: Record) -> dict[str, Any]:
     """What must be equal bit for bit between two records of one config."""
     stored = read(record.folder)
-    return {"result": digests(stored["result"]), "anchors": tree.digest(stored["anchors"]), "config": stored["config"]}
+    anchors = tree.digest(tree.load(record.folder / ANCHORS))
+    return {"result": digests(stored["result"]), "anchors": anchors, "config": stored["config"]}
 
 
 class Stop(BaseException):
