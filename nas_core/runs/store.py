@@ -73,11 +73,10 @@ class Record:
 def write_record(
     folder: Path, config: RunConfig, result: Result, provenance: dict[str, Any], anchors: dict[str, Any]
 ) -> None:
-    """Write the record of a finished run; ``anchors`` are what :mod:`nas_core.runs.replay` needs, apart from the rest."""
-    content: dict[str, Any] = {"format": FORMAT, "config": config.model_dump(mode="json"), "provenance": provenance}
-    content["result"] = plain(result)
+    """Write the record of a finished run; ``anchors`` are for :mod:`nas_core.runs.replay` alone."""
+    content = {"config": config.model_dump(mode="json"), "provenance": provenance, "result": plain(result)}
     tree.save(folder / ANCHORS, anchors)
-    tree.save(folder / FILE, content)
+    tree.save(folder / FILE, {"format": FORMAT, **content})
 
 
 def plain(result: Result) -> dict[str, dict[str, Any]]:
