@@ -89,8 +89,9 @@ def _jobs(text: str) -> int:
 
 def _figures(args: argparse.Namespace) -> int:
     from nas_core.driver.figures import figures
+    from nas_core.driver.plan import Plan
 
-    return figures(args.profile, only=args.only, jobs=args.jobs, out=args.out)
+    return figures(Plan(args.profile, only=args.only, jobs=args.jobs, out=args.out))
 
 
 def _notebooks(args: argparse.Namespace) -> int:

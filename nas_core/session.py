@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -59,15 +58,15 @@ class Session:
         where = os.environ.get("NAS_DRIVER") or shown(self.out)
         exact = "exact: no data set, no runs, the same at every profile"
         used = [", ".join(self._data), f"profile {self.profile}", seeds] if self._data else [exact]
-        line = " · ".join([*used, device])
-        return f"{self.notebook}: {line}\noutput: {where}"
+        return f"{self.notebook}: {' · '.join([*used, device])}\noutput: {where}"
 
     def records(self, run: str) -> list[Record]:
         """The records of a catalogue run, one per seed; what is missing is computed, the rest is read."""
         if run not in self._kept:
             _check_declared(run)
             wanted = configs(run, self.profile, self.seeds)
-            self._kept[run] = obtain(wanted, progress=self._watched, echo=print if self._watched else _silent)
+            echo = print if self._watched else lambda line: None  # the driver has said where records come from
+            self._kept[run] = obtain(wanted, progress=self._watched, echo=echo)
         return list(self._kept[run])
 
     def progress(self, steps: int, label: str) -> Iterable[int]:
@@ -187,16 +186,7 @@ def data_titles(settings: Iterable[RunConfig]) -> dict[str, list[str]]:
 
 def _check_declared(run: str) -> None:
     """Under the driver, only the runs that artefacts.csv lists may be asked for: they have been computed before."""
-    if not (path := os.environ.get("NAS_DECLARED")):
-        return
-    try:
-        declared = json.loads(Path(path).read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(f"NAS_DECLARED must name a JSON list of run ids, and {path} is none ({error}).") from error
-    if run not in declared:
-        allowed = f"allowed: {', '.join(declared)}" if declared else "none is"
+    declared = os.environ.get("NAS_DECLARED")
+    if declared is not None and run not in declared.split():
+        allowed = f"allowed: {', '.join(declared.split()) or 'none'}"
         raise UserError(f"run {run!r} is not listed for this notebook in nas_core/papers/artefacts.csv; {allowed}.")
-
-
-def _silent(line: str) -> None:
-    """The driver has already said where every record comes from."""

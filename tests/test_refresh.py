@@ -26,19 +26,20 @@ CHECKED = "# NBVAL_CHECK_OUTPUT\nprint(profile)"
 
 
 @pytest.fixture
-def executed(tmp_path: Path) -> tuple[Path, Path]:
+def executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
     """A folder with one notebook, and a folder with that notebook as papermill executed it."""
     cells = (f"ROOT = {str(repository())!r}", NOISY, CHECKED, "6 * 7")
     source = fake_project.write(tmp_path / "notebooks", "01_x", *cells)
-    folder = tmp_path / "executed"
-    folder.mkdir()
+    monkeypatch.setattr("nas_core.driver.refresh.notebooks_folder", lambda: source.parent)
+    monkeypatch.setenv("NAS_RUNS", str(tmp_path))
+    folder = tmp_path / "out" / "laptop" / "notebooks"
+    folder.mkdir(parents=True)
     papermill.execute_notebook(source, folder / source.name, {"profile": "laptop"}, progress_bar=False)
     return source.parent, folder
 
 
 def test_outputs_come_in_without_traces(executed: tuple[Path, Path]) -> None:
-    folder, done = executed
-    (path,) = refresh(folder=folder, executed=done)
+    (path,) = refresh()
     notebook = json.loads(path.read_text())
     nbformat.validate(notebook)
     assert guards.problems(notebook) == []
@@ -50,33 +51,33 @@ def test_outputs_come_in_without_traces(executed: tuple[Path, Path]) -> None:
 
 def test_refreshing_twice_changes_nothing(executed: tuple[Path, Path]) -> None:
     folder, done = executed
-    first = refresh(folder=folder, executed=done)[0].read_text()
+    first = refresh()[0].read_text()
     papermill.execute_notebook(folder / "01_x.ipynb", done / "01_x.ipynb", {"profile": "laptop"}, progress_bar=False)
-    assert refresh(folder=folder, executed=done)[0].read_text() == first
+    assert refresh()[0].read_text() == first
 
 
 def test_a_notebook_that_was_not_executed_is_named(executed: tuple[Path, Path]) -> None:
-    folder, done = executed
+    folder, _ = executed
     before = (folder / "01_x.ipynb").read_text()
     fake_project.write(folder, "02_y")
     with pytest.raises(UserError, match=r"02_y.ipynb has not been executed at laptop: run `python -m nas_core figures"):
-        refresh(folder=folder, executed=done)
+        refresh()
     assert (folder / "01_x.ipynb").read_text() == before, "all are checked before one is replaced"
 
 
 def test_a_notebook_that_changed_since_is_named(executed: tuple[Path, Path]) -> None:
-    folder, done = executed
+    folder, _ = executed
     notebook = nbformat.read(folder / "01_x.ipynb", 4)
     notebook.cells.append(v4.new_code_cell("1 + 1"))
     nbformat.write(notebook, folder / "01_x.ipynb")
     with pytest.raises(UserError, match=r"01_x.ipynb has changed since it was executed"):
-        refresh(folder=folder, executed=done)
+        refresh()
 
 
 def test_a_failed_or_noisy_execution_is_refused(executed: tuple[Path, Path]) -> None:
-    folder, done = executed
+    _, done = executed
     notebook = nbformat.read(done / "01_x.ipynb", 4)
     notebook.cells[-1].outputs = [v4.new_output("stream", name="stderr", text="x.py:1: UserWarning: y\n")]
     nbformat.write(notebook, done / "01_x.ipynb")
     with pytest.raises(UserError, match=r"01_x.ipynb, cell 4: error or stderr: 'x.py:1: UserWarning: y'"):
-        refresh(folder=folder, executed=done)
+        refresh()

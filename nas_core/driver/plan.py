@@ -6,82 +6,47 @@ import json
 import os
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
 from nas_core import data, papers
 from nas_core.catalogue import PROFILES, configs
-from nas_core.config import RunConfig
 from nas_core.errors import UserError, choose
 from nas_core.runs import location
+from nas_core.runs.files import writing
 from nas_core.runs.pool import default_jobs
 from nas_core.runs.store import repository
-from nas_core.session import runs_of, shown
+from nas_core.session import runs_of
 
 PARAMETERS = ("profile", "seeds")  # every notebook's parameters cell has these
 
 
-@dataclass(frozen=True)
 class Plan:
-    """A checked call: nothing in it can still turn out to be misspelt."""
+    """A checked call: nothing in it can still turn out to be misspelt.
 
-    profile: str
-    artefacts: dict[str, str]  # those asked for, each with the name of its notebook
-    notebooks: dict[str, Path]  # those to execute, by name
-    runs: dict[str, list[str]]  # the catalogue runs that each of them may ask for
-    configs: list[RunConfig]  # of all these runs, one per seed
-    out: Path
-    jobs: int
-
-    @property
-    def place(self) -> str:
-        """How a notebook names ``out``."""
-        return shown(self.out)
-
-    @property
-    def work(self) -> Path:
-        """Where executed notebooks and everything unfinished lie."""
-        return location() / "out" / self.profile
-
-
-def make(
-    profile: str,
-    *,
-    only: Sequence[str] = (),
-    jobs: int | None = None,
-    out: Path | None = None,
-    folder: Path | None = None,
-) -> Plan:
-    """Check a call and lay it out; ``only`` none: every artefact that has a notebook, and every notebook.
-
-    A notebook is executed from top to bottom, so the runs of all its artefacts are needed, whichever were asked for.
+    ``only``: the artefacts asked for; if none, all that have a notebook, and every notebook. A notebook is executed
+    from top to bottom, so the runs of all its artefacts are needed, whichever were asked for. Anything wrong is a
+    :class:`UserError` before anything is computed.
     """
-    choose("profile", profile, PROFILES)
-    if jobs is not None and jobs < 1:
-        raise UserError(f"--jobs must be a whole number from 1, not {jobs}.")
-    chosen = _chosen(only)
-    folder = folder or notebooks_folder()
-    names = sorted(set(chosen.values()) | (set() if only else {path.stem for path in folder.glob("*.ipynb")}))
-    runs = {name: runs_of(name) for name in names}
-    wanted = [config for run in dict.fromkeys(chain(*runs.values())) for config in configs(run, profile)]
-    for source in dict.fromkeys(config.data for config in wanted):
-        data.load(source.name, train=source.train, search=source.search, valid=source.valid, test=source.test)
-    return Plan(
-        profile=profile,
-        artefacts=chosen,
-        notebooks={name: check_notebook(folder / f"{name}.ipynb") for name in names},
-        runs=runs,
-        configs=wanted,
-        out=check_writable(out or default_out(profile)),
-        jobs=jobs or default_jobs(),
-    )
 
-
-def default_out(profile: str) -> Path:
-    """``figures/`` of the checkout at laptop, where the committed ones are; otherwise a folder that git ignores."""
-    root = repository()
-    return root / "figures" if profile == "laptop" and root is not None else location() / "out" / profile
+    def __init__(
+        self, profile: str, *, only: Sequence[str] = (), jobs: int | None = None, out: Path | None = None
+    ) -> None:
+        self.profile = choose("profile", profile, PROFILES)
+        self.artefacts = _chosen(only)  # each with the name of its notebook
+        folder = notebooks_folder()
+        every = set() if only else {path.stem for path in folder.glob("*.ipynb")}
+        names = sorted(every | set(self.artefacts.values()))
+        self.runs = {name: runs_of(name) for name in names}  # the catalogue runs that each notebook may ask for
+        runs = dict.fromkeys(chain(*self.runs.values()))
+        self.configs = [config for run in runs for config in configs(run, profile)]
+        for source in dict.fromkeys(config.data for config in self.configs):
+            data.load(source.name, train=source.train, search=source.search, valid=source.valid, test=source.test)
+        self.notebooks = {name: check_notebook(folder / f"{name}.ipynb") for name in names}  # those to execute
+        self.work = location() / "out" / profile  # for executed notebooks and everything unfinished
+        committed = repository() if profile == "laptop" else None  # other profiles' figures stay out of git
+        self.out = check_writable(out or (committed / "figures" if committed else self.work))
+        self.jobs = jobs or default_jobs()
 
 
 def notebooks_folder() -> Path:
@@ -113,13 +78,10 @@ def check_notebook(path: Path) -> Path:
 def check_writable(folder: Path) -> Path:
     """``folder``, made if needed, as an absolute path; a :class:`UserError` if one cannot write there."""
     folder = Path(os.path.abspath(folder.expanduser()))
-    try:
+    with writing(folder, "choose another --out"):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as probe:
             probe.write(b"\0" * 65536)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise UserError(f"cannot write to {folder} ({reason}); free space there, or choose another --out.") from error
     return folder
 
 

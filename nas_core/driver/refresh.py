@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 
 from nas_core.driver.plan import notebooks_folder
 from nas_core.errors import UserError
@@ -16,33 +17,32 @@ from nas_core.runs.store import repository
 
 ADDED = ("injected-parameters", "papermill-error-cell-tag")  # tags of cells that papermill puts in
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+AGAIN = "run `python -m nas_core figures` first"
 PROGRESS = re.compile(r"^.*(\d%\|.*|\d(it|s)/(s|it)\]).*$\n?", re.MULTILINE)
 
 
-def refresh(profile: str = "laptop", folder: Path | None = None, executed: Path | None = None) -> list[Path]:
+def refresh() -> list[Path]:
     """Replace each notebook by its executed copy, cleaned; all are checked before the first one is replaced."""
-    folder = folder or notebooks_folder()
-    executed = executed or location() / "out" / profile / "notebooks"
-    fresh = {path: _cleaned(path, executed / path.name, profile) for path in sorted(folder.glob("*.ipynb"))}
+    executed = location() / "out" / "laptop" / "notebooks"
+    fresh = {path: _cleaned(path, executed / path.name) for path in sorted(notebooks_folder().glob("*.ipynb"))}
     for path, notebook in fresh.items():
         write_atomic(path, (nbformat.writes(notebook).rstrip("\n") + "\n").encode())
     return list(fresh)
 
 
-def _cleaned(path: Path, executed: Path, profile: str) -> Any:
-    again = f"run `python -m nas_core figures --profile {profile}` first"
+def _cleaned(path: Path, executed: Path) -> Any:
     if not executed.is_file():
-        raise UserError(f"{path.name} has not been executed at {profile}: {again}.")
+        raise UserError(f"{path.name} has not been executed at laptop: {AGAIN}.")
     old, new = (nbformat.read(each, as_version=4) for each in (path, executed))
     new.cells = [cell for cell in new.cells if not set(ADDED) & set(cell.metadata.get("tags", ()))]
     if [(c.cell_type, c.source) for c in old.cells] != [(c.cell_type, c.source) for c in new.cells]:
-        raise UserError(f"{path.name} has changed since it was executed: {again}.")
+        raise UserError(f"{path.name} has changed since it was executed: {AGAIN}.")
     clean(new)
     for index, cell in enumerate(new.cells):
         for output in cell.get("outputs", ()):
             if output.get("name") == "stderr" or output.output_type == "error":
                 said = output.get("text", output.get("ename", "")).strip()
-                raise UserError(f"{path.name}, cell {index}: error or stderr: {said!r}; mend it, {again}.")
+                raise UserError(f"{path.name}, cell {index}: error or stderr: {said!r}; mend it, {AGAIN}.")
     return new
 
 
@@ -52,29 +52,20 @@ def clean(notebook: Any) -> None:
     for cell in notebook.cells:
         tags = cell.metadata.get("tags")
         cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
+    CoalesceStreamsPreprocessor().preprocess(notebook, {})
     executed = [cell for cell in notebook.cells if cell.get("execution_count") is not None]
     for count, cell in enumerate(executed, start=1):
         cell.execution_count = count
-        cell.outputs = _outputs(cell)
-
-
-def _outputs(cell: Any) -> list[Any]:
-    kept: list[Any] = []
-    for output in cell.outputs:
-        if output.output_type == "execute_result":
-            output.execution_count = cell.execution_count
-        if output.output_type == "stream":
-            output.text = _without_paths(PROGRESS.sub("", output.text.replace("\r", "\n")))
-            if kept and kept[-1].output_type == "stream" and kept[-1].name == output.name:
-                kept[-1].text += output.text
-                continue
-            if not output.text.strip():
-                continue
-        for kind, text in output.get("data", {}).items():
-            if kind.startswith("text/") and isinstance(text, str):
-                output.data[kind] = _without_paths(text)
-        kept.append(output)
-    return kept
+        for output in cell.outputs:
+            if output.output_type == "execute_result":
+                output.execution_count = count
+            if output.output_type == "stream":
+                output.text = _without_paths(PROGRESS.sub("", output.text))
+            for kind, text in output.get("data", {}).items():
+                if kind.startswith("text/") and isinstance(text, str):
+                    output.data[kind] = _without_paths(text)
+        cell.outputs = [output for output in cell.outputs if output.get("text", "something").strip()]
+    CoalesceStreamsPreprocessor().preprocess(notebook, {})  # what is gone stood between some
 
 
 def _without_paths(text: str) -> str:

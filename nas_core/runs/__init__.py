@@ -2,12 +2,11 @@
 
 On disk, below ``$NAS_RUNS`` (by default ``.runs`` in the checkout)::
 
-    records/<key>/record.json            config, provenance, genotypes, digests, sha256 of every file
-    records/<key>/<table>.csv
-    records/<key>/{arrays,weights,anchors}.safetensors
-    checkpoints/<key>/step-*.safetensors the last two of a run that is not done
-    failures/<key>.txt                   traceback of the last failure
-    exca/                                claims: who computes what at the moment
+    records/<key>/record.safetensors   tables, arrays, genotypes, weights; config, provenance and structure as JSON
+    records/<key>/anchors.safetensors  what a replay needs
+    records/<key>/step-*.safetensors   the last two checkpoints of a run that is not done
+    records/<key>/failure.txt          traceback of the last failure
+    records/<key>/claim                locked by who computes it at the moment
 """
 
 from __future__ import annotations
@@ -15,19 +14,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING
 
+from nas_core.config import RunConfig
 from nas_core.errors import UserError
-from nas_core.runs.compute import Order, examine
+from nas_core.runs.compute import Build, examine
 from nas_core.runs.files import make_folder
-from nas_core.runs.pool import default_jobs, run_all
-from nas_core.runs.progress import Progress
-from nas_core.runs.store import Record, location
+from nas_core.runs.pool import Progress, default_jobs, run_all
+from nas_core.runs.store import Record, folder_of, location, open_record
 from nas_core.runs.tree import Damaged
-
-if TYPE_CHECKING:
-    from nas_core.config import RunConfig
-    from nas_core.trainers import Search
+from nas_core.trainers import build as registry
 
 __all__ = ["Damaged", "Record", "RunsFailed", "location", "obtain"]
 
@@ -47,7 +42,7 @@ def obtain(
     jobs: int | None = None,
     progress: bool = True,
     echo: Callable[[str], None] = print,
-    build: Callable[[RunConfig], Search] | None = None,
+    build: Build = registry,
 ) -> list[Record]:
     """The records of ``configs``, in their order: those in the store if valid, the others computed, each once.
 
@@ -56,30 +51,20 @@ def obtain(
     ``build`` makes the trainer (by default :func:`nas_core.trainers.build`) and must be importable by workers.
     Raises :class:`RunsFailed` when everything that could be computed is.
     """
-    if build is None:
-        from nas_core.trainers import build as registry
-
-        build = registry
     if jobs is not None and jobs < 1:
         raise UserError(f"jobs must be a whole number from 1, not {jobs}.")
-    root = location()
-    orders = {config.key(): Order(config, root, build) for config in configs}
-    seen = {key: examine(order) for key, order in orders.items()}
+    wanted = {config.key(): config for config in configs}
+    seen = {key: examine(config) for key, config in wanted.items()}
     records = {key: record for key, (state, record) in seen.items() if record is not None and state == "found"}
-    asked = Counter(order.config.run for order in orders.values())
-    for run, count in Counter(orders[key].config.run for key in records).items():
+    asked = Counter(config.run for config in wanted.values())
+    for run, count in Counter(wanted[key].run for key in records).items():
         echo(f"{run}: {count} of {asked[run]} records found")
-    failures: dict[str, str] = {}
-    if wanted := [order for key, order in orders.items() if key not in records]:
-        make_folder(root / "records")
-        with closing(Progress(wanted, progress, echo)) as bar:
-            failures = run_all(wanted, jobs or default_jobs(), bar)
-    for order in wanted:
-        state, record = examine(order)
-        if record is not None and order.key not in failures:
-            records[order.key] = record
-        else:
-            failures.setdefault(order.key, f"{state}, although it was just computed")
-    if failures:
-        raise RunsFailed(failures, records)
+    if missing := [config for key, config in wanted.items() if key not in records]:
+        make_folder(location() / "records")
+        with closing(Progress(missing, progress, echo)) as bar:
+            failures = run_all(missing, build, jobs or default_jobs(), bar)
+        done = [config for config in missing if config.key() not in failures]
+        records |= {config.key(): open_record(folder_of(config.key()), config) for config in done}
+        if failures:
+            raise RunsFailed(failures, records)
     return [records[config.key()] for config in configs]

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 from argparse import Namespace
-from pathlib import Path
 from typing import Any
 
 from nas_core.errors import UserError, choose
-from nas_core.runs.engine import holders, unlock
+from nas_core.runs.claim import holder, unlock
 from nas_core.runs.files import writing
 from nas_core.runs.replay import fingerprint
-from nas_core.runs.store import location, read_meta
+from nas_core.runs.store import FILE, checkpoints, folder_of, location, read
 from nas_core.runs.tree import Damaged
 
 
@@ -20,13 +19,8 @@ def add_arguments(subparsers: Any) -> None:
     """Add the command ``runs``; the parsed arguments get ``call``, a function of them that returns the exit code."""
     parser = subparsers.add_parser("runs", help="look after the record store", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, call, keys, about in (
-        ("list", list_runs, 0, "the records and the runs under way"),
-        ("show", show_run, 1, "config and provenance of one record, as JSON"),
-        ("clear", clear_runs, "*", "delete records and checkpoints"),
-        ("unlock", unlock_runs, "*", "release claims that a vanished process left; all, if no key is given"),
-    ):
-        command = commands.add_parser(name, help=about, description=about)
+    for name, call, keys in (("list", _list, 0), ("show", _show, 1), ("clear", _clear, "*"), ("unlock", _unlock, "*")):
+        command = commands.add_parser(name, help=call.__doc__, description=call.__doc__)
         command.set_defaults(call=call)
         if keys:
             command.add_argument("keys", nargs=keys, metavar="KEY", help="a key or the beginning of it")
@@ -34,79 +28,71 @@ def add_arguments(subparsers: Any) -> None:
             command.add_argument("--all", action="store_true", help="all of them")
 
 
-def list_runs(args: Namespace) -> int:
-    """Print one line for every run of the store: key, profile, steps, seconds, size in MB, state."""
-    root = location()
-    held = holders(root)
+def _list(args: Namespace) -> int:
+    """The records and the runs under way, one a line."""
     print(f"{'key':44} {'profile':8} {'steps':>7} {'seconds':>8} {'MB':>6}  state")
-    for key in _keys(root):
-        folder = root / "records" / key
-        facts, state = _state(folder)
-        state = f"computed at the moment by {held[key]}" if key in held else state
+    for key in _keys([]):
+        folder, facts = folder_of(key), dict[str, Any]()
+        state = "interrupted, has a checkpoint" if checkpoints(folder) else "interrupted"
+        if (folder / FILE).exists():
+            try:
+                facts = read(folder)["provenance"]
+                state = "valid" if fingerprint() in facts["fingerprints"] else "source has changed, to be replayed"
+            except Damaged as error:
+                state = f"damaged: {error}"
+        if who := holder(folder):
+            state = f"computed at the moment by {who}"
         size = sum(path.stat().st_size for path in folder.glob("*")) / 1e6
         profile, steps, seconds = (facts.get(name, "-") for name in ("profile", "steps", "wall_seconds"))
         print(f"{key:44} {profile:8} {steps:>7} {str(seconds).partition('.')[0]:>8} {size:6.1f}  {state}")
     return 0
 
 
-def show_run(args: Namespace) -> int:
-    """Print one record's config, provenance and files as JSON."""
-    key = _resolve(args.keys[0], _keys(location()))
+def _show(args: Namespace) -> int:
+    """Config, provenance and the tables' columns of one record, as JSON."""
+    (key,) = _keys(args.keys)
     try:
-        meta = read_meta(location() / "records" / key)
+        content = read(folder_of(key))
     except Damaged as error:
         raise UserError(f"no intact record of {key}: {error}.") from error
-    print(json.dumps({k: meta[k] for k in ("key", "config", "provenance", "tables", "files")}, indent=2))
+    tables = {name: list(columns) for name, columns in content["result"]["table"].items()}
+    print(json.dumps({"key": key, **{k: content[k] for k in ("config", "provenance")}, "tables": tables}, indent=2))
     return 0
 
 
-def clear_runs(args: Namespace) -> int:
-    """Delete the named records with their checkpoints; refuses while one of them is being computed."""
-    root = location()
+def _clear(args: Namespace) -> int:
+    """Delete records with their checkpoints, unless one of them is being computed."""
     if not (args.keys or args.all):
         raise UserError("name the records to delete: keys or --all.")
-    every = _keys(root)
-    keys = every if args.all else [_resolve(key, every) for key in args.keys]
-    for key, holder in holders(root, keys).items():
-        raise UserError(f"{key} is being computed by {holder}; stop that first, or `runs unlock {key}` if it is gone.")
-    for key in dict.fromkeys(keys):
-        for folder in (root / "records" / key, root / "checkpoints" / key):
-            with writing(folder):
-                if folder.exists():
-                    shutil.rmtree(folder)
+    keys = _keys([] if args.all else args.keys)
+    for key in keys:
+        if who := holder(folder_of(key)):
+            raise UserError(f"{key} is being computed by {who}; stop that first, or `runs unlock {key}`.")
+    for key in keys:
+        with writing(folder_of(key)):
+            shutil.rmtree(folder_of(key))
         print(f"deleted {key}")
     return 0
 
 
-def unlock_runs(args: Namespace) -> int:
-    """Release the claims on the named runs, or all claims."""
-    freed = unlock(location(), args.keys or None)
-    for key, holder in freed.items():
-        print(f"unlocked {key}, claimed by {holder}")
-    if not freed:
+def _unlock(args: Namespace) -> int:
+    """Release claims, whoever holds them; all, if no key is given."""
+    held = {key: who for key in _keys(args.keys) if (who := holder(folder_of(key)))}
+    for key, who in held.items():
+        unlock(folder_of(key))
+        print(f"unlocked {key}, claimed by {who}")
+    if not held:
         print("nothing was locked")
     return 0
 
 
-def _keys(root: Path) -> list[str]:
-    """The keys of all records and of all runs that have checkpoints."""
-    return sorted({folder.name for kind in ("records", "checkpoints") for folder in (root / kind).glob("[!.]*")})
-
-
-def _state(folder: Path) -> tuple[dict[str, Any], str]:
-    """A record's provenance, if any, and its state in words."""
-    if not folder.exists():
-        return {}, "interrupted, has a checkpoint"
-    try:
-        facts = read_meta(folder)["provenance"]
-    except Damaged as error:
-        return {}, f"damaged: {error}"
-    return facts, "valid" if fingerprint() in facts["fingerprints"] else "source has changed, to be replayed"
-
-
-def _resolve(key: str, keys: list[str]) -> str:
-    """The key that is ``key`` or the only one that begins with it."""
-    begun = [k for k in keys if k.startswith(key)]
-    if len(begun) > 1 and key not in keys:
-        raise UserError(f"{key!r} is the beginning of {len(begun)} keys: {', '.join(begun)}.")
-    return begun[0] if len(begun) == 1 else choose("record", key, keys)
+def _keys(given: list[str]) -> list[str]:
+    """The keys that begin as ``given``, each the only one; those of all runs in the store if none is given."""
+    every = sorted(folder.name for folder in (location() / "records").glob("*"))
+    found = []
+    for key in given:
+        begun = [key] if key in every else [k for k in every if k.startswith(key)]
+        if len(begun) > 1:
+            raise UserError(f"{key!r} is the beginning of {len(begun)} keys: {', '.join(begun)}.")
+        found += begun or [choose("record", key, every)]
+    return list(dict.fromkeys(found)) if given else every

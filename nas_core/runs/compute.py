@@ -4,119 +4,109 @@ from __future__ import annotations
 
 import platform
 import resource
-import subprocess
 import time
+import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
 from importlib.metadata import version
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
-from nas_core.runs import store
-from nas_core.runs.checkpoint import Checkpoints
+from nas_core.config import RunConfig
+from nas_core.errors import UserError
+from nas_core.runs import store, tree
+from nas_core.runs.claim import claim
+from nas_core.runs.files import write_atomic
 from nas_core.runs.replay import anchors_of, fingerprint, replay, step
 from nas_core.runs.tree import Damaged
+from nas_core.trainers import Search
 
-if TYPE_CHECKING:
-    from nas_core.config import RunConfig
-    from nas_core.trainers import Search
-
-
-def _nothing(*_: object) -> None:
-    """What ``say`` and ``tick`` do when nobody listens."""
+Build = Callable[[RunConfig], Search]  # makes the trainer
+Tell = Callable[..., object]  # hears a line for the reader, or three numbers: steps done, in all, and found done
 
 
-@dataclass(frozen=True)
-class Order:
-    """A run that is wanted: what, where to, who trains it, and whom to tell."""
-
-    config: RunConfig
-    root: Path  # of the store
-    build: Callable[[RunConfig], Search]
-    say: Callable[[str], None] = _nothing  # one line for the reader
-    tick: Callable[[int, int, int], None] = _nothing  # steps done, in all, and done before this process came
-
-    @property
-    def key(self) -> str:
-        """The run's own complete key."""
-        return self.config.key()
-
-    @property
-    def folder(self) -> Path:
-        """Where its record belongs."""
-        return self.root / "records" / self.key
-
-    @property
-    def name(self) -> str:
-        """The run for the reader."""
-        return f"{self.config.run} seed {self.config.seed} ({self.config.profile})"
-
-
-def examine(order: Order) -> tuple[str, store.Record | None]:
+def examine(config: RunConfig) -> tuple[str, store.Record | None]:
     """``found`` with the record, ``changed`` with a record that other source computed, or why there is none."""
-    if not order.folder.exists():
+    folder = store.folder_of(config.key())
+    if not (folder / store.FILE).exists():
         return "no record", None
     try:
-        record = store.open_record(order.folder, order.config)
+        record = store.open_record(folder, config)
     except Damaged as error:
         return f"damaged record: {error}", None
     return ("found" if fingerprint() in record.provenance["fingerprints"] else "changed"), record
 
 
-def perform(order: Order) -> None:
-    """See to it that the order's record is there and valid, and say how that came about; needs the claim on its key."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(order.config.threads)  # the order of sums depends on it
+def attempt(config: RunConfig, build: Build, tell: Tell) -> str | None:
+    """See to it that the record is there and valid, by this process or another; returns what went wrong, in a sentence.
+
+    How it came about is told.
+    """
+    folder = store.folder_of(config.key())
+    stuck = f"(stuck? `python -m nas_core runs unlock {config.key()}`)"
     try:
-        why, record = examine(order)
+        with claim(folder, lambda who: tell(f"{who} computes it, waiting {stuck}")):
+            perform(config, build, tell)
+    except UserError as error:
+        return str(error)
+    except Exception as error:
+        why = f"{type(error).__name__}: {error}"
+        with suppress(UserError):
+            write_atomic(folder / "failure.txt", traceback.format_exc().encode())
+            why += f" (traceback in {folder / 'failure.txt'})"
+        return why
+    return None
+
+
+def perform(config: RunConfig, build: Build, tell: Tell) -> None:
+    """Find, replay, resume or compute the record; needs the claim on it."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(config.threads)  # the order of sums depends on it
+    try:
+        why, record = examine(config)
         if why == "found":
-            return order.say(f"{order.name}: another process has just computed it")
-        if record is not None:
-            difference = replay(record, order.build)
-            if difference is None:
-                _endorse(record)
-                return order.say(f"{order.name}: the source has changed, a replay gives the same bits: still valid")
-            why = f"the source has changed and a replay differs ({difference})"
-        _train(order, why)
+            tell("another process has just computed it")
+        elif record is None:
+            _train(config, build, why, tell)
+        elif difference := replay(record, build):
+            _train(config, build, f"the source has changed and a replay differs ({difference})", tell)
+        else:
+            content = store.read(record.folder)
+            content["provenance"]["fingerprints"].append(fingerprint())
+            tree.save(record.folder / store.FILE, content)
+            tell("the source has changed, a replay gives the same bits: still valid")
     finally:
         torch.set_num_threads(threads)
 
 
-def _endorse(record: store.Record) -> None:
-    """Note in the record that the present source computes it too."""
-    meta = store.read_meta(record.folder)
-    meta["provenance"]["fingerprints"].append(fingerprint())
-    store.write_meta(record.folder, meta)
-
-
-def _train(order: Order, why: str) -> None:
-    points = Checkpoints(order.root / "checkpoints" / order.key)
-    search = order.build(order.config)
+def _train(config: RunConfig, build: Build, why: str, tell: Tell) -> None:
+    folder, seconds = store.folder_of(config.key()), store.interval()
+    search = build(config)
     anchors, spent, how = anchors_of(search), {"wall_seconds": 0.0, "peak_memory_mib": 0, "resumes": 0}, "computing it"
-    kept = points.latest(lambda line: order.say(f"{order.name}: {line}"))
+    kept = store.latest_checkpoint(folder, tell)
     if kept is not None and kept["source"] == fingerprint():
         search.load_state(kept["search"])
         anchors, spent = kept["anchors"], kept["spent"] | {"resumes": kept["spent"]["resumes"] + 1}
         how = f"resuming at step {search.done} of {search.total}"
     elif kept is not None:
         how = "computing it anew, as its checkpoint comes from other source"
-        points.clear()
-    order.say(f"{order.name}: {why}; {how}")
-    first, mark = search.done, time.perf_counter()
+        store.clear_checkpoints(folder)
+    tell(f"{why}; {how}")
+    first, mark = search.done, time.monotonic()
     while search.done < search.total:
         step(search, anchors)
-        order.tick(search.done, search.total, first)
-        if points.due() or search.done == search.total:
-            now, peak = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        tell(search.done, search.total, first)
+        if (now := time.monotonic()) - mark >= seconds or search.done == search.total:
             spent["wall_seconds"] += now - mark
-            spent["peak_memory_mib"], mark = max(spent["peak_memory_mib"], peak), now
+            peak, mark = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, now
+            spent["peak_memory_mib"] = max(spent["peak_memory_mib"], peak)
             kept = {"search": search.state(), "anchors": anchors, "spent": spent, "source": fingerprint()}
-            points.save(search.done, kept)
-    provenance = {**_provenance(order.config), **spent, "steps": search.total}
-    store.write_record(order.folder, order.config, search.result(), provenance, anchors)
-    points.clear()
+            store.save_checkpoint(folder, search.done, kept)
+    provenance = {**_provenance(config), **spent, "steps": search.total}
+    store.write_record(folder, config, search.result(), provenance, anchors)
+    store.clear_checkpoints(folder)
+    (folder / "failure.txt").unlink(missing_ok=True)  # of an earlier attempt
 
 
 def _provenance(config: RunConfig) -> dict[str, Any]:
@@ -124,17 +114,5 @@ def _provenance(config: RunConfig) -> dict[str, Any]:
         **{name: getattr(config, name) for name in ("run", "profile", "seed", "device", "threads")},
         "fingerprints": [fingerprint()],
         "versions": {"python": platform.python_version()} | {k: version(k) for k in ("nas-core", "torch", "numpy")},
-        "commit": _commit(),
         "platform": platform.platform(),
     }
-
-
-def _commit() -> str | None:
-    """The commit of the checkout, with ``-dirty`` when files differ from it."""
-    if (repo := store.repository()) is None:
-        return None
-    command = ["git", "-C", str(repo), "describe", "--always", "--dirty", "--exclude=*", "--abbrev=40"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None

@@ -1,30 +1,27 @@
-"""Several runs over the cores of this machine: the longest first, each in a worker, whatever happens to the others."""
+"""Several runs over the cores of this machine: the longest first, each in a worker, whatever happens to the others.
+
+One bar over all of them shows the time left and who is at which step.
+"""
 
 from __future__ import annotations
 
-import json
 import os
-import pickle
-import queue
-import signal
-import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from multiprocessing import Pipe
-from multiprocessing.connection import Connection
+from functools import partial
+from typing import Any
 
+from tqdm import tqdm
+
+from nas_core.config import RunConfig
 from nas_core.errors import UserError
-from nas_core.runs.compute import Order
-from nas_core.runs.engine import attempt, holders
-from nas_core.runs.progress import Progress
+from nas_core.runs.claim import holder
+from nas_core.runs.compute import Build, attempt
+from nas_core.runs.store import folder_of
+from nas_core.workers import Worker, spread
 
-# Not multiprocessing's own: those import the caller's main script again, which starts it again where it is unguarded.
-START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from nas_core.runs.pool import work; work()"
-SERIAL = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+FORMAT = "{percentage:3.0f}%|{bar:20}| {elapsed}, {remaining} left{postfix}"
 
 
 def default_jobs() -> int:
@@ -36,121 +33,68 @@ def default_jobs() -> int:
     return int(text)
 
 
-def run_all(orders: Sequence[Order], jobs: int, progress: Progress) -> dict[str, str]:
-    """Bring the records of all orders about; returns what went wrong, by key."""
-    failures: dict[str, str] = {}
-    waiting = sorted(orders, key=lambda order: -order.config.cost())
+def run_all(configs: Sequence[RunConfig], build: Build, jobs: int, progress: Progress) -> dict[str, str]:
+    """Bring the records of all ``configs`` about; returns what went wrong, by key."""
+    waiting = sorted(configs, key=lambda config: -config.cost())
     lock = threading.Lock()
 
-    def take() -> Order | None:
-        """The longest run that nobody else computes, or else the longest."""
-        with lock:
-            held = holders(orders[0].root, [order.key for order in waiting])
-            order = next((order for order in waiting if order.key not in held), waiting[0] if waiting else None)
-            if order is not None:
-                waiting.remove(order)
-            return order
+    def next_one(worker: Worker | None) -> tuple[str, str | None]:
+        with lock:  # the longest run that nobody else computes, or else the longest
+            config = min(waiting, key=lambda config: holder(folder_of(config.key())) is not None)
+            waiting.remove(config)
+        tell = partial(progress.tell, config)
+        message = worker.call(attempt, config, build, tell=tell) if worker else attempt(config, build, tell)
+        progress.end(config, message)
+        return config.key(), message
 
-    def serve(compute: Callable[[Order, Progress], str | None]) -> None:
-        while (order := take()) is not None:
-            message = compute(order, progress)
-            progress.end(order, message)
-            if message is not None:
-                failures[order.key] = message
-
-    if jobs == 1 or len(orders) == 1:
-        serve(lambda order, progress: attempt(replace(order, say=progress.say, tick=progress.ticker(order))))
-        return failures
-    workers = [Worker() for _ in range(min(jobs, len(orders)))]
-    with ThreadPoolExecutor(len(workers)) as threads:
-        try:
-            for served in [threads.submit(serve, worker.compute) for worker in workers]:
-                served.result()
-        finally:  # also after Ctrl-C: no worker goes on
-            waiting.clear()
-            for worker in workers:
-                worker.close()
-    return failures
+    if jobs == 1 or len(configs) == 1:
+        ended = [next_one(None) for _ in configs]
+    else:
+        ended = list(spread(configs, jobs, lambda worker, _: next_one(worker)))
+    return {key: message for key, message in ended if message is not None}
 
 
-class Worker:
-    """A worker process, started when first needed and again after it died."""
-
-    process: subprocess.Popen[bytes] | None = None
-    closed = False
-
-    def compute(self, order: Order, progress: Progress) -> str | None:
-        """Have it bring the order's record about; returns what went wrong, if anything did."""
-        tell: dict[str, Callable[..., None]] = {"say": progress.say, "tick": progress.ticker(order)}
-        try:
-            data = pickle.dumps(order)
-        except Exception as error:
-            return f"the run cannot be sent to a worker ({type(error).__name__}: {error})"
-        process = self.process or self._start()
-        try:
-            self.pipe.send_bytes(data)
-            while (message := self.pipe.recv())[0] != "end":
-                tell[message[0]](*message[1:])
-            return message[1]
-        except (EOFError, OSError):
-            return self._died(process.wait())
-
-    def close(self) -> None:
-        """End the process now; if it is at a run, :meth:`compute` raises in its thread."""
-        self.closed = True
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-
-    def _start(self) -> subprocess.Popen[bytes]:
-        self.pipe, theirs = Pipe()
-        self.output = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", START, json.dumps(sys.path), str(theirs.fileno())],
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=self.output,
-            stderr=self.output,
-            env={**os.environ, **SERIAL},
-        )
-        theirs.close()
-        if self.closed:  # meanwhile
-            self.process.kill()
-        return self.process
-
-    def _died(self, code: int) -> str:
-        if self.closed:
-            raise RuntimeError("closed")
-        self.process = None
-        self.output.seek(0)
-        last = self.output.read().decode(errors="replace").strip().rpartition("\n")[2]
-        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        return f"its worker process died ({how}{': ' + last if last else ''})"
+def watched() -> bool:
+    """Whether a person sees standard error: in a terminal or a notebook; a log gets no bar."""
+    ipython = sys.modules.get("IPython")
+    return sys.stderr.isatty() or (ipython is not None and ipython.get_ipython() is not None)
 
 
-def work() -> None:
-    """The program of a worker: it computes the orders that come through the pipe, and tells the other end.
+class Progress:
+    """Every run counts with its cost; ``echo`` prints a line, above the bar if there is one."""
 
-    It ends when the other end is gone, at once and in the middle of a run if need be: no worker outlives who started
-    it, and the run goes on from its checkpoint another time.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which then ends us
-    pipe: Connection = Connection(int(sys.argv[2]))
-    orders: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    def __init__(self, configs: Sequence[RunConfig], show: bool, echo: Callable[[str], None]) -> None:
+        self.echo, self.lock = echo, threading.Lock()
+        self.share: dict[str, float] = {}  # of a run that is done, by key
+        self.steps: dict[str, str] = {}
+        total, hidden = sum(config.cost() for config in configs), not (show and watched())
+        self.bar = tqdm(total=total, disable=hidden, leave=False, bar_format=FORMAT, smoothing=0, miniters=0)
+        self.close = self.bar.close
 
-    def receive() -> None:
-        try:
-            while True:
-                orders.put(pipe.recv_bytes())
-        finally:
-            os._exit(0)
+    def tell(self, config: RunConfig, *news: Any) -> None:
+        """A line about a run, or its steps done, steps in all, and steps done before this process came."""
+        with self.lock:
+            if isinstance(news[0], str):
+                with tqdm.external_write_mode():
+                    self.echo(f"{config.run} seed {config.seed} ({config.profile}): {news[0]}")
+            elif not self.bar.disable:
+                done, total, first = news
+                self.steps[config.key()] = f"{config.run} s{config.seed} {done}/{total}"
+                self._advance(config, done / total, first / total)
 
-    threading.Thread(target=receive, daemon=True).start()
-    while True:
-        try:
-            order: Order = pickle.loads(orders.get())
-        except Exception as error:  # a config or a build function that only exists in the parent, say
-            pipe.send(("end", f"a worker cannot read the order ({type(error).__name__}: {error})"))
-            continue
-        say, tick = (lambda line: pipe.send(("say", line))), (lambda *steps: pipe.send(("tick", *steps)))
-        pipe.send(("end", attempt(replace(order, say=say, tick=tick))))
+    def end(self, config: RunConfig, failure: str | None) -> None:
+        """A run is done, or has failed."""
+        with self.lock:
+            self.steps.pop(config.key(), None)
+            if not self.bar.disable:
+                self._advance(config, 1.0, 1.0)
+        if failure is not None:
+            self.tell(config, f"failed: {failure}")
+
+    def _advance(self, config: RunConfig, share: float, found: float) -> None:
+        """A run is done to this share, of which the share ``found`` when it came up is not counted in the speed."""
+        if config.key() not in self.share:
+            self.bar.initial += config.cost() * found
+        self.bar.set_postfix_str(", ".join(self.steps.values()), refresh=False)
+        self.bar.update(config.cost() * (share - self.share.get(config.key(), 0.0)))
+        self.share[config.key()] = share

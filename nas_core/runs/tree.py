@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors.torch
 import torch
-from safetensors.torch import load as read_tensors
-from safetensors.torch import save as tensor_bytes
 
+from nas_core.errors import UserError
 from nas_core.runs.files import write_atomic
 
 
-class Damaged(Exception):
+class Damaged(UserError):
     """A stored file that is not what was written; the message names the file."""
 
 
@@ -26,7 +26,7 @@ def save(path: Path, tree: Any) -> None:
     """
     structure, tensors = _encode(tree)
     header = json.dumps([structure, _checksum(structure, tensors)])
-    write_atomic(path, tensor_bytes(tensors, metadata={"tree": header}))  # one entry: they are not ordered
+    write_atomic(path, safetensors.torch.save(tensors, metadata={"tree": header}))  # one entry: they are not ordered
 
 
 def load(path: Path) -> Any:
@@ -37,7 +37,7 @@ def load(path: Path) -> Any:
     try:
         data = path.read_bytes()
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
-        (structure, sha256), tensors = json.loads(header["tree"]), read_tensors(data)
+        (structure, sha256), tensors = json.loads(header["tree"]), safetensors.torch.load(data)
         intact = sha256 == _checksum(structure, tensors)
     except Exception as error:  # a damaged file can fail in any way: unreadable, no header, no JSON, wrong lengths
         raise Damaged(f"{path} cannot be read ({type(error).__name__}: {error})") from error
@@ -52,28 +52,25 @@ def digest(tree: Any) -> str:
 
 
 def _checksum(structure: str, tensors: dict[str, torch.Tensor]) -> str:
-    return hashlib.sha256(structure.encode() + tensor_bytes(tensors)).hexdigest()
+    return hashlib.sha256(structure.encode() + safetensors.torch.save(tensors)).hexdigest()
 
 
 def _encode(tree: Any, *, strides: bool = True) -> tuple[str, dict[str, torch.Tensor]]:
     """The tree's structure as JSON, with the strides of tensors that are not stored row by row; its tensors by name."""
     tensors: dict[str, torch.Tensor] = {}
 
-    def keep(kind: str, value: torch.Tensor, place: str) -> dict[str, Any]:
-        name = place.strip("/") or "root"
-        while name in tensors or name == "__metadata__":
-            name += "+"
-        value = value.detach().cpu()
-        tensors[name] = value.clone(memory_format=torch.contiguous_format)  # safetensors refuses shared memory
-        dense = torch.empty_like(value).stride() == value.stride() != tensors[name].stride()
-        return {kind: [name, value.stride() if dense and strides else None]}
-
     def walk(value: Any, place: str) -> Any:
         if isinstance(value, torch.Tensor):
-            return keep("tensor", value, place)
+            name = place.strip("/") or "root"
+            while name in tensors or name == "__metadata__":
+                name += "+"
+            value = value.detach().cpu()
+            tensors[name] = value.clone(memory_format=torch.contiguous_format)  # safetensors refuses shared memory
+            dense = torch.empty_like(value).stride() == value.stride() != tensors[name].stride()
+            return {"tensor": [name, value.stride() if dense and strides else None]}
         if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "biufc":
             kind = "array" if isinstance(value, np.ndarray) else "scalar"
-            return keep(kind, torch.from_numpy(np.array(value)), place)
+            return {kind: walk(torch.from_numpy(np.array(value)), place)}
         if value is None or isinstance(value, (bool, str, int, float)):
             return value
         if isinstance(value, dict):
@@ -96,6 +93,8 @@ def _decode(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
         return {_decode(k, tensors): _decode(v, tensors) for k, v in content}
     if kind == "tuple":
         return tuple(_decode(v, tensors) for v in content)
-    stored = tensors[content[0]]
-    tensor = torch.empty_strided(stored.shape, content[1] or stored.stride(), dtype=stored.dtype).copy_(stored)
-    return tensor if kind == "tensor" else tensor.numpy() if kind == "array" else tensor.numpy()[()]
+    if kind == "tensor":
+        stored = tensors[content[0]]
+        return torch.empty_strided(stored.shape, content[1] or stored.stride(), dtype=stored.dtype).copy_(stored)
+    array = _decode(content, tensors).numpy()
+    return array if kind == "array" else array[()]

@@ -12,42 +12,46 @@ import toy
 from toy_tools import content, in_child, interrupted_at
 
 from nas_core.errors import UserError
-from nas_core.runs import RunsFailed
-from nas_core.runs.checkpoint import Checkpoints, interval
+from nas_core.runs import RunsFailed, store
+from nas_core.runs.store import clear_checkpoints, interval, latest_checkpoint, save_checkpoint
 
 
 def test_the_last_two_are_kept_and_the_newest_is_used(tmp_path: Path) -> None:
-    points = Checkpoints(tmp_path / "c", seconds=0)
-    assert points.latest(pytest.fail) is None
+    assert latest_checkpoint(tmp_path, pytest.fail) is None
     for step in (1, 2, 10):
-        points.save(step, {"n": step})
-    assert sorted(p.stem for p in points.folder.iterdir()) == ["step-000000002", "step-000000010"]
-    assert points.latest(pytest.fail) == {"n": 10}
-    points.clear()
-    assert points.latest(pytest.fail) is None
+        save_checkpoint(tmp_path, step, {"n": step})
+    assert sorted(p.stem for p in tmp_path.iterdir()) == ["step-000000002", "step-000000010"]
+    assert latest_checkpoint(tmp_path, pytest.fail) == {"n": 10}
+    clear_checkpoints(tmp_path)
+    assert latest_checkpoint(tmp_path, pytest.fail) is None
 
 
 def test_a_damaged_one_is_named_and_the_one_before_it_used(tmp_path: Path) -> None:
-    points = Checkpoints(tmp_path / "c", seconds=0)
     for step in (1, 2):
-        points.save(step, {"n": step})
-    (points.folder / "step-000000002.safetensors").write_bytes(b"damaged")
+        save_checkpoint(tmp_path, step, {"n": step})
+    (tmp_path / "step-000000002.safetensors").write_bytes(b"damaged")
     said: list[str] = []
-    assert points.latest(said.append) == {"n": 1}
+    assert latest_checkpoint(tmp_path, said.append) == {"n": 1}
     assert len(said) == 1
     assert "step-000000002.safetensors" in said[0]
 
 
-def test_they_are_due_by_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 100.0
+def test_they_are_written_by_time_and_at_the_end(obtain, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NAS_CHECKPOINT_SECONDS", "15")
+    now, saved = 100.0, []
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    points = Checkpoints(tmp_path, seconds=15)
-    now = 114.0
-    assert not points.due()
-    now = 115.0
-    assert points.due()
-    points.save(1, None)
-    assert not points.due()
+    monkeypatch.setattr(store, "save_checkpoint", lambda folder, step, state: saved.append(step))
+    real = toy.Toy.step
+
+    def step(self: toy.Toy) -> float:
+        nonlocal now
+        now += 7.5 if self.done < 5 else 1.0
+        return real(self)
+
+    monkeypatch.setattr(toy.Toy, "step", step)
+    (record,) = obtain(toy.ToyConfig())
+    assert saved == [2, 4, 13, 15]
+    assert record.provenance["wall_seconds"] == 47.5
 
 
 def test_the_interval_is_a_number_of_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,7 +74,7 @@ def test_resumed_at_any_step_equals_uninterrupted(obtain, lines, root: Path, mon
         assert lines[-1].endswith(f"no record; resuming at step {step} of 15")
         assert content(record) == whole
         assert record.provenance["resumes"] == 1
-        assert not (root / "checkpoints" / config.key()).exists()
+        assert {p.name for p in record.folder.iterdir()} == {"record.safetensors", "anchors.safetensors", "claim"}
 
 
 def test_a_damaged_checkpoint_is_named_and_the_result_the_same(obtain, lines, root, monkeypatch) -> None:
@@ -79,7 +83,7 @@ def test_a_damaged_checkpoint_is_named_and_the_result_the_same(obtain, lines, ro
     whole = content(record)
     record.folder.rename(root.parent / "whole")
     interrupted_at(7, config, obtain, monkeypatch)
-    path = root / "checkpoints" / config.key() / "step-000000007.safetensors"
+    path = root / "records" / config.key() / "step-000000007.safetensors"
     path.write_bytes(path.read_bytes()[:-1])
     lines.clear()
     (record,) = obtain(config)
@@ -130,7 +134,7 @@ def test_killed_at_random_moments_it_goes_on_and_equals_the_uninterrupted(obtain
     assert kills >= 3
     assert content(record) == whole
     assert record.provenance["resumes"] >= 3
-    assert not list(root.glob("records/.*"))
+    assert not list(root.glob("records/**/.*"))
 
 
 def test_a_failed_run_goes_on_from_its_checkpoint(obtain, lines, monkeypatch: pytest.MonkeyPatch) -> None:

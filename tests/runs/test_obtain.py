@@ -1,26 +1,26 @@
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
 import threading
 import time
 from collections import Counter
-from dataclasses import replace
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import torch
 import toy
-from toy_tools import claim, content, in_child
+from toy_tools import claimed, content, holders, in_child
 from tqdm import tqdm
 
 import nas_core.runs
 from nas_core.errors import UserError
-from nas_core.runs import RunsFailed, compute, engine
-from nas_core.runs.pool import default_jobs
-from nas_core.runs.progress import Progress
+from nas_core.runs import RunsFailed, claim, compute
+from nas_core.runs.pool import Progress, default_jobs
+from nas_core.workers import spread
 
 
 def steps() -> Counter[tuple[str, str]]:
@@ -39,8 +39,8 @@ def test_a_run_is_computed_once_then_found(obtain, lines, root: Path) -> None:
     assert content(first) == content(again)
     assert first.folder == root / "records" / config.key()
     assert set(steps().values()) == {1}
-    assert {p.name for p in root.iterdir()} == {"records", "checkpoints", "exca"}
-    assert not list((root / "checkpoints").iterdir())
+    assert {p.name for p in root.iterdir()} == {"records"}
+    assert {p.name for p in first.folder.iterdir()} == {"record.safetensors", "anchors.safetensors", "claim"}
     assert not list(root.rglob("*.pkl"))
 
 
@@ -61,11 +61,10 @@ def test_the_longest_run_comes_first(obtain, lines) -> None:
     assert [line.split()[0] for line in lines] == ["T-4", "T-3", "T-2", "T-1"]
 
 
-def test_threads_are_the_configs_and_restored(obtain) -> None:
+def test_threads_are_the_configs_and_restored(root: Path) -> None:
     seen = []
     torch.set_num_threads(2)
     try:
-        order = compute.Order(toy.ToyConfig(), nas_core.runs.location(), toy.build)
         real = toy.Toy.step
 
         class Watched(toy.Toy):
@@ -73,7 +72,7 @@ def test_threads_are_the_configs_and_restored(obtain) -> None:
                 seen.append(torch.get_num_threads())
                 return real(self)
 
-        compute.perform(replace(order, build=Watched))
+        assert compute.attempt(toy.ToyConfig(), Watched, print) is None  # type: ignore[arg-type]
         assert set(seen) == {1}
         assert torch.get_num_threads() == 2
     finally:
@@ -91,7 +90,7 @@ def test_workers_give_the_same_bits_and_one_failure_stops_nothing(root, lines, t
     assert "its worker process died (SIGKILL)" in failed.value.failures[dying.key()]
     message = failed.value.failures[raising.key()]
     assert message.startswith("RuntimeError: the toy is broken (traceback in ")
-    assert "in step" in (root / "failures" / f"{raising.key()}.txt").read_text()
+    assert "in step" in (root / "records" / raising.key() / "failure.txt").read_text()
     assert "2 of 5 runs failed" in str(failed.value)
     assert sum("failed: " in line for line in lines) == 2
     pids = {line.split()[2] for line in Path(os.environ["TOY_LOG"]).read_text().splitlines()}
@@ -105,7 +104,7 @@ def test_workers_give_the_same_bits_and_one_failure_stops_nothing(root, lines, t
 
 
 def test_what_cannot_be_sent_to_a_worker_is_a_failure(root, lines) -> None:
-    with pytest.raises(RunsFailed, match="the run cannot be sent to a worker"):
+    with pytest.raises(RunsFailed, match="it cannot be sent to a worker"):
         nas_core.runs.obtain(
             [toy.ToyConfig(seed=s) for s in (0, 1)],  # type: ignore[misc]
             jobs=2,
@@ -127,11 +126,11 @@ def test_two_processes_that_want_one_run_compute_it_once(obtain, lines, monkeypa
 
 
 def test_who_waits_says_for_whom_and_takes_over_when_that_process_is_killed(obtain, lines, root, monkeypatch) -> None:
-    monkeypatch.setattr(engine, "POLL", 0.01)
+    monkeypatch.setattr(claim, "POLL", 0.01)
     with monkeypatch.context() as patch:
         patch.setenv("TOY_SLEEP", "0.2")
         child = in_child(lambda: obtain(toy.ToyConfig()))
-        while not engine.holders(root):
+        while not holders(root):
             time.sleep(0.005)
 
     def kill() -> None:
@@ -150,57 +149,95 @@ def test_who_waits_says_for_whom_and_takes_over_when_that_process_is_killed(obta
 
 
 def test_other_runs_are_computed_before_waiting_for_one(obtain, lines, root, monkeypatch) -> None:
-    monkeypatch.setattr(engine, "POLL", 0.01)
+    monkeypatch.setattr(claim, "POLL", 0.01)
     long, short = toy.ToyConfig(epochs=5), toy.ToyConfig(epochs=1)
     with monkeypatch.context() as patch:
         patch.setenv("TOY_SLEEP", "0.05")
         child = in_child(lambda: obtain(long))
-        while not engine.holders(root):
+        while not holders(root):
             time.sleep(0.005)
     obtain(long, short)
     assert os.waitpid(child, 0)[1] == 0
     assert [re.sub(r".*: ", "", line)[:9] for line in lines] == ["no record", "process " + str(child)[:1], "another p"]
 
 
-def test_a_stuck_claim_is_released_by_unlock(root: Path) -> None:
-    claim(root, "a", os.getpid())
-    claim(root, "b", os.getpid())
-    assert set(engine.holders(root)) == {"a", "b"}
-    assert engine.unlock(root, ["a"]) == {"a": f"process {os.getpid()} on {os.uname().nodename}"}
-    assert set(engine.holders(root)) == {"b"}
-    assert set(engine.unlock(root)) == {"b"}
-    assert engine.holders(root) == {}
-
-
-@pytest.mark.skipif(not Path("/proc/stat").exists(), reason="only Linux tells when a process started")
-def test_a_claim_older_than_the_process_with_its_id_is_taken_over(obtain, lines, root: Path) -> None:
+def test_a_claim_can_be_released_by_hand(obtain, lines, root: Path, monkeypatch) -> None:
+    monkeypatch.setattr(claim, "POLL", 0.01)
     config = toy.ToyConfig()
-    claim(root, config.key(), os.getpid(), age=1e6)
+    folder = root / "records" / config.key()
+
+    def unlock() -> None:
+        while not lines:
+            time.sleep(0.005)
+        claim.unlock(folder)
+
+    with claimed(folder):
+        assert holders(root) == {config.key()}
+        unlocker = threading.Thread(target=unlock)
+        unlocker.start()
+        obtain(config)
+        unlocker.join()
+    assert [line.partition(" (stuck")[0] for line in lines] == [
+        "T-TOY seed 0 (smoke): process 1 on it computes it, waiting",
+        "T-TOY seed 0 (smoke): no record; computing it",
+    ]
+
+
+def test_what_an_ended_process_left_in_a_claim_is_no_claim(obtain, lines, root: Path) -> None:
+    config = toy.ToyConfig()
+    folder = root / "records" / config.key()
+    folder.mkdir(parents=True)
+    (folder / "claim").write_text(f"process {os.getpid()} on {os.uname().nodename}")
+    assert holders(root) == set()
     obtain(config)
     assert lines == ["T-TOY seed 0 (smoke): no record; computing it"]
 
 
-@pytest.mark.skipif(not Path("/proc/stat").exists(), reason="only Linux tells what state a process is in")
 def test_a_dead_process_that_nobody_has_buried_holds_no_claim(root: Path) -> None:
-    child = in_child(lambda: None)
+    child = in_child(lambda: claim.claim(root / "records" / "a", pytest.fail))
     os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
-    claim(root, "a", child)
-    assert engine.holders(root) == {}
+    assert (root / "records" / "a" / "claim").read_text().startswith(f"process {child} on ")
+    assert holders(root) == set()
     os.waitpid(child, 0)
 
 
-def test_a_receipt_without_a_record_and_a_torn_receipt_do_no_harm(obtain, lines, root: Path) -> None:
-    config = toy.ToyConfig()
-    (record,) = obtain(config)
-    (index,) = root.glob("exca/*/*/*-info.jsonl")
-    assert json.loads(index.read_text())["#key"] == config.key()
-    record.folder.rename(root / "gone")
-    obtain(config)
-    assert lines == ["T-TOY seed 0 (smoke): no record; computing it"] * 2
-    record.folder.rename(root / "gone again")
-    index.write_text('{"content": {"ke\n{"content"\n')
-    obtain(config)
-    assert lines == ["T-TOY seed 0 (smoke): no record; computing it"] * 3
+def test_of_many_that_want_a_claim_one_at_a_time_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claim, "POLL", 0.001)
+    inside, most = 0, []
+
+    def want() -> None:
+        nonlocal inside
+        for _ in range(20):
+            with claim.claim(tmp_path / "a", lambda who: None):
+                inside += 1
+                most.append(inside)
+                time.sleep(0.0005)
+                inside -= 1
+
+    threads = [threading.Thread(target=want) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1] * 80
+
+
+def test_workers_end_when_their_caller_stops_early() -> None:
+    seen = []
+    with closing(spread(range(4), 2, lambda worker, n: (worker, worker.call(nap, n / 100, tell=seen.append)))) as ended:
+        worker, failure = next(ended)
+        assert failure is None
+        assert worker.process.poll() is None
+    assert worker.process.poll() is not None
+    assert seen[0] == "slept"
+    with pytest.raises(RuntimeError, match="closed"):
+        worker.call(nap, 0.0, tell=print)
+
+
+def nap(seconds: float, tell: Callable[[str], None]) -> None:
+    """What a worker does in the test above."""
+    time.sleep(seconds)
+    tell("slept")
 
 
 def test_jobs_are_a_whole_number(obtain, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,18 +256,17 @@ def test_jobs_are_a_whole_number(obtain, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_the_bar_counts_every_run_with_its_cost(root: Path, capsys, monkeypatch) -> None:
     monkeypatch.setattr(tqdm, "monitor_interval", 0)
     assert Progress([], True, print).bar.disable  # nobody watches a test
-    monkeypatch.setattr("nas_core.runs.progress.watched", lambda: True)
-    orders = [compute.Order(toy.ToyConfig(epochs=n), root, toy.build) for n in (1, 3)]
+    monkeypatch.setattr("nas_core.runs.pool.watched", lambda: True)
+    short, long = (toy.ToyConfig(epochs=n) for n in (1, 3))
     said: list[str] = []
-    bar = Progress(orders, True, said.append)
-    tick = bar.ticker(orders[1])
-    tick(5, 15, 5)
+    bar = Progress([short, long], True, said.append)  # type: ignore[list-item]
+    bar.tell(long, 5, 15, 5)
     assert (bar.bar.total, bar.bar.n, bar.bar.initial) == (20, 5, 5)
-    tick(10, 15, 5)
+    bar.tell(long, 10, 15, 5)
     assert (bar.bar.n, bar.bar.initial) == (10, 5)
     bar.bar.refresh()
-    bar.end(orders[1], None)
-    bar.end(orders[0], "too bad")
+    bar.end(long, None)
+    bar.end(short, "too bad")
     bar.close()
     assert (bar.bar.n, bar.bar.initial) == (20, 10)  # the second run was not computed
     assert said == ["T-TOY seed 0 (smoke): failed: too bad"]
@@ -247,11 +283,11 @@ def test_kill_9_of_the_whole_command_ends_its_workers_and_the_same_command_goes_
     while not {(config.key(), "1") for config in configs} <= set(steps()):
         assert os.waitpid(command, os.WNOHANG) == (0, 0)
         time.sleep(0.01)
-    assert set(engine.holders(root)) == {config.key() for config in configs}
+    assert holders(root) == {config.key() for config in configs}
     os.kill(command, signal.SIGKILL)
     os.waitpid(command, 0)
     end = time.monotonic() + 10
-    while engine.holders(root):
+    while holders(root):
         assert time.monotonic() < end, "the workers live on"
         time.sleep(0.01)
     records = obtain(*configs)

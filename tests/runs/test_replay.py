@@ -8,7 +8,7 @@ from toy_tools import content
 
 from nas_core.runs import replay
 from nas_core.runs.replay import FIRST, ROOMS, TAIL, normalised, source_digest, stretches
-from nas_core.runs.store import read_meta
+from nas_core.runs.store import read
 
 
 def test_comments_layout_and_docstrings_do_not_count() -> None:
@@ -84,7 +84,7 @@ def test_changed_source_with_the_same_numbers_leaves_the_record_valid(
 @pytest.mark.parametrize(
     ("name", "value", "difference"),
     [
-        ("FACTOR", 1.0000001, "the loss of step "),
+        ("FACTOR", 1.0000001, "the state after step 3 is another"),
         ("LATE", 1.0000001, "the state after step 5 is another"),
     ],
 )
@@ -135,6 +135,16 @@ def test_source_that_no_longer_fits_the_anchors_means_a_recompute(obtain, lines,
     assert "a replay differs (it fails with KeyError: 'weights')" in lines[-1]
 
 
+def test_damaged_anchors_are_named_and_mean_a_recompute(obtain, lines, source) -> None:
+    source("old")
+    (record,) = obtain(toy.ToyConfig())
+    whole, path = content(record), record.folder / "anchors.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+    source("new")
+    assert content(obtain(toy.ToyConfig())[0]) == whole
+    assert f"a replay differs (it fails with Damaged: {path} " in lines[-1]
+
+
 def test_the_old_record_stays_until_the_new_one_is_complete(obtain, source, root, monkeypatch) -> None:
     config = toy.ToyConfig()
     source("old")
@@ -144,7 +154,7 @@ def test_the_old_record_stays_until_the_new_one_is_complete(obtain, source, root
     real = toy.Toy.step
 
     def step(self: toy.Toy) -> float:
-        assert read_meta(root / "records" / config.key())["provenance"]["fingerprints"] == ["old"]
+        assert read(root / "records" / config.key())["provenance"]["fingerprints"] == ["old"]
         if self.done == 10:
             raise KeyboardInterrupt
         return real(self)

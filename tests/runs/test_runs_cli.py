@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import toy
-from toy_tools import claim, interrupted_at
+from toy_tools import claimed, interrupted_at
 
 from nas_core.errors import UserError
 from nas_core.runs import cli
@@ -32,19 +32,17 @@ def keys(obtain, source, root, monkeypatch) -> list[str]:
 
 
 def test_list_shows_every_run_and_its_state(keys: list[str], root: Path, capsys) -> None:
-    (root / "records" / keys[1] / "record.json").write_text("{}")
-    claim(root, keys[3], 1)
-    assert run("list") == 0
+    (root / "records" / keys[1] / "record.safetensors").write_text("{}")
+    with claimed(root / "records" / keys[3]):
+        assert run("list") == 0
     lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
     assert set(lines) == {"key", *keys}
     assert lines[keys[0]].split()[1:3] == ["smoke", "15"]
     assert lines[keys[0]].endswith("  valid")
     assert "damaged: " in lines[keys[1]]
-    assert "record.json" in lines[keys[1]]
+    assert "record.safetensors" in lines[keys[1]]
     assert lines[keys[2]].endswith("source has changed, to be replayed")
     assert "computed at the moment by process 1 on " in lines[keys[3]]
-    assert run("unlock", keys[3]) == 0
-    capsys.readouterr()
     run("list")
     assert "interrupted, has a checkpoint" in capsys.readouterr().out
 
@@ -63,6 +61,7 @@ def test_show_prints_config_and_provenance(keys: list[str], capsys) -> None:
     assert shown["key"] == keys[2]
     assert shown["config"]["profile"] == "laptop"
     assert shown["provenance"]["fingerprints"] == ["old"]
+    assert shown["tables"] == {"epochs": ["epoch", "loss", "late"]}
 
 
 def test_an_unknown_or_ambiguous_key_is_named_with_the_nearest(keys: list[str]) -> None:
@@ -76,7 +75,7 @@ def test_an_unknown_or_ambiguous_key_is_named_with_the_nearest(keys: list[str]) 
 
 def test_clear_deletes_what_is_named_and_nothing_else(keys: list[str], root: Path) -> None:
     def left() -> set[str]:
-        return {p.name for folder in ("records", "checkpoints") for p in (root / folder).iterdir()}
+        return {path.name for path in (root / "records").iterdir()}
 
     with pytest.raises(UserError, match="name the records to delete"):
         run("clear")
@@ -92,13 +91,15 @@ def test_clear_deletes_what_is_named_and_nothing_else(keys: list[str], root: Pat
 
 
 def test_clear_refuses_while_a_run_is_computed(keys: list[str], root: Path) -> None:
-    claim(root, keys[0], 1)
-    with pytest.raises(UserError, match=rf"{keys[0]} is being computed by process 1 on .* `runs unlock {keys[0]}`"):
-        run("clear", "--all")
-    assert (root / "records" / keys[1]).exists()
+    with claimed(root / "records" / keys[0]):
+        with pytest.raises(UserError, match=rf"{keys[0]} is being computed by process 1 on .* `runs unlock {keys[0]}`"):
+            run("clear", "--all")
+        assert (root / "records" / keys[1]).exists()
+        assert run("unlock") == 0
+        assert run("clear", "--all") == 0
 
 
 def test_unlock_says_what_it_released(root: Path, capsys) -> None:
-    claim(root, "T-X", 1)
-    assert run("unlock") == 0
+    with claimed(root / "records" / "T-X"):
+        assert run("unlock", "T-X") == 0
     assert capsys.readouterr().out.startswith("unlocked T-X, claimed by process 1 on ")

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import re
 from pathlib import Path
@@ -9,12 +8,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import safetensors.numpy
 import toy
 from toy_tools import content
 
 from nas_core.errors import UserError
 from nas_core.runs import Damaged, RunsFailed, store
-from nas_core.runs.store import contents, open_record, read_meta, write_record
+from nas_core.runs.replay import digests
+from nas_core.runs.store import open_record, plain, read, write_record
 
 RESULT = toy.ToyResult(
     tables={
@@ -27,6 +28,7 @@ RESULT = toy.ToyResult(
                 "name": ["NA", "", 'a "b", c', "nan", "x\ny"],
             }
         ),
+        "odd": pd.DataFrame({"a": ["x", None], "b": [[1, 2], (3,)]}),
         "empty": pd.DataFrame({"a": pd.Series([], dtype="float64")}),
     },
     arrays={"prob": np.random.default_rng(0).random((2, 3, 4)), "count": np.arange(3)},
@@ -36,8 +38,8 @@ RESULT = toy.ToyResult(
 
 def test_tables_and_arrays_come_back_exactly(tmp_path: Path) -> None:
     config = toy.ToyConfig()
-    write_record(tmp_path / "r", config, RESULT, {"steps": 1}, {})
-    record = open_record(tmp_path / "r", config)
+    write_record(tmp_path, config, RESULT, {"steps": 1}, {})
+    record = open_record(tmp_path, config)
     for name, frame in RESULT.tables.items():
         pd.testing.assert_frame_equal(record.table(name), frame, check_exact=True)
     assert record.array("prob").tobytes() == RESULT.arrays["prob"].tobytes()
@@ -52,23 +54,24 @@ def test_tables_and_arrays_come_back_exactly(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "frame",
     [
-        pd.DataFrame({"a": ["x", None]}),
         pd.DataFrame({"a": [1.0]}, index=[5]),
-        pd.DataFrame({"a": [[1, 2]]}),
+        pd.DataFrame([[1, 2]], columns=["a", "a"]),
+        pd.DataFrame({1: [1.0]}),
+        pd.DataFrame({"a": pd.array([1, None], dtype="Int64")}),
     ],
 )
-def test_a_table_that_csv_cannot_hold_is_refused(tmp_path: Path, frame: pd.DataFrame) -> None:
+def test_a_table_that_would_not_come_back_is_refused(tmp_path: Path, frame: pd.DataFrame) -> None:
     result = toy.ToyResult({"odd": frame}, {}, {})
     with pytest.raises(ValueError, match="table 'odd' cannot be stored exactly"):
-        write_record(tmp_path / "r", toy.ToyConfig(), result, {}, {})
+        write_record(tmp_path, toy.ToyConfig(), result, {}, {})
     assert not list(tmp_path.iterdir())
 
 
-def test_contents_tell_single_bits_apart() -> None:
+def test_digests_tell_single_bits_apart() -> None:
     changed = RESULT.arrays["prob"].copy()
     changed[0, 0, 0] = np.nextafter(changed[0, 0, 0], 1)
-    other = contents(toy.ToyResult(RESULT.tables, {**RESULT.arrays, "prob": changed}, {}))
-    assert {k for k, v in contents(RESULT).items() if other[k] != v} == {"array prob"}
+    other = digests(plain(toy.ToyResult(RESULT.tables, {**RESULT.arrays, "prob": changed}, {})))
+    assert {k for k, v in digests(plain(RESULT)).items() if other[k] != v} == {"array prob"}
 
 
 def damage(path: Path, how: str) -> None:
@@ -76,43 +79,50 @@ def damage(path: Path, how: str) -> None:
     middle = len(data) // 2
     changed = {
         "flip": data[:middle] + bytes([data[middle] ^ 4]) + data[middle + 1 :],
+        "first": bytes([data[0] ^ 4]) + data[1:],
+        "last": data[:-1] + bytes([data[-1] ^ 4]),
         "cut": data[:middle],
         "empty": b"",
     }
-    path.unlink() if how == "gone" else path.write_bytes(changed[how])
+    path.write_bytes(changed[how])
 
 
-@pytest.mark.parametrize("how", ["flip", "cut", "empty", "gone"])
-def test_every_damaged_file_of_a_record_is_named_and_the_run_recomputed(obtain, lines, how: str) -> None:
+@pytest.mark.parametrize("how", ["flip", "first", "last", "cut", "empty"])
+def test_a_damaged_record_is_named_and_the_run_recomputed(obtain, lines, how: str) -> None:
     config = toy.ToyConfig()
     (record,) = obtain(config)
     whole = content(record)
-    names = [str(p.relative_to(record.folder)) for p in sorted(record.folder.rglob("*")) if p.is_file()]
-    assert {"record.json", "epochs.csv", "arrays.safetensors", "weights.safetensors", "anchors.safetensors"} <= set(
-        names
-    )
-    for name in names:
-        damage(record.folder / name, how)
-        lines.clear()
-        (again,) = obtain(config)
-        assert len(lines) == 1
-        assert re.fullmatch(rf".* damaged record: \S*/{re.escape(name)} .*; computing it", lines[0])
-        assert content(again) == whole
-        assert obtain(config)[0].folder == record.folder
+    damage(record.folder / "record.safetensors", how)
+    lines.clear()
+    (again,) = obtain(config)
+    assert len(lines) == 1
+    assert re.fullmatch(r".* damaged record: \S*/record\.safetensors .*; computing it", lines[0])
+    assert content(again) == whole
+    assert obtain(config)[0].folder == record.folder
+
+
+def test_a_record_of_another_format_is_not_used(obtain, lines, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "FORMAT", 2)
+        obtain(toy.ToyConfig())
+    obtain(toy.ToyConfig())
+    assert re.search(r"damaged record: \S*/record\.safetensors has format 2, not 3; computing it", lines[-1])
 
 
 def test_a_record_of_another_configuration_is_not_used(obtain, lines, root: Path) -> None:
     (record,) = obtain(toy.ToyConfig(seed=1))
     os.rename(record.folder, root / "records" / toy.ToyConfig(seed=2).key())
     (other,) = obtain(toy.ToyConfig(seed=2))
-    assert "record.json belongs to another configuration" in lines[-1]
-    assert read_meta(other.folder)["config"]["seed"] == 2
+    assert "record.safetensors belongs to another configuration" in lines[-1]
+    assert read(other.folder)["config"]["seed"] == 2
 
 
-def test_record_json_is_plain_and_says_where_the_numbers_come_from(obtain) -> None:
+def test_a_record_is_open_and_says_where_the_numbers_come_from(obtain) -> None:
     (record,) = obtain(toy.ToyConfig(seed=3))
-    meta = json.loads((record.folder / "record.json").read_text(), parse_constant=lambda name: pytest.fail(name))
-    provenance = meta["provenance"]
+    columns = safetensors.numpy.load_file(record.folder / "record.safetensors")
+    assert columns["result/table/epochs/loss"].tolist() == record.table("epochs")["loss"].tolist()
+    assert columns["result/array/prob_normal"].tobytes() == record.array("prob_normal").tobytes()
+    provenance = record.provenance
     assert provenance["seed"] == 3
     assert provenance["steps"] == 15
     assert set(provenance["versions"]) == {"nas-core", "torch", "numpy", "python"}
@@ -141,7 +151,7 @@ def test_a_store_that_cannot_be_made_is_one_sentence(obtain, root: Path) -> None
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS])
-@pytest.mark.parametrize("when", ["step-", "epochs.csv", "anchors.safetensors", "record.json"])
+@pytest.mark.parametrize("when", ["step-", "anchors.safetensors", "record.safetensors"])
 def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(obtain, root, monkeypatch, when, code) -> None:
     real = os.replace
 
@@ -155,8 +165,8 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(obtain, roo
         obtain(toy.ToyConfig())
     (message,) = failed.value.failures.values()
     assert re.fullmatch(rf"cannot write to {root}/\S*{when}\S* \({os.strerror(code).lower()}\); free space .*", message)
-    assert not list(root.glob("records/*"))
-    assert not list(root.glob("**/.*.????????"))
+    assert not list(root.glob("records/*/record.*"))
+    assert not list(root.glob("**/.*"))
     monkeypatch.setattr(os, "replace", real)
     assert obtain(toy.ToyConfig())[0].provenance["steps"] == 15
 
@@ -168,14 +178,15 @@ def test_found_records_need_no_writable_store(obtain, root: Path, monkeypatch: p
     assert {p: p.stat().st_mtime_ns for p in root.rglob("*")} == before
 
 
-def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_a_record_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     config = toy.ToyConfig()
-    write_record(tmp_path / "r", config, RESULT, {"n": 1}, {})
+    write_record(tmp_path, config, RESULT, {"n": 1}, {})
+    odd = toy.ToyResult({"odd": pd.DataFrame({"a": [1]}, index=[5])}, {}, {})
     with pytest.raises(ValueError, match="odd"):
-        write_record(tmp_path / "r", config, toy.ToyResult({"odd": pd.DataFrame({"a": [None]})}, {}, {}), {"n": 2}, {})
-    assert open_record(tmp_path / "r", config).provenance == {"n": 1}
-    write_record(tmp_path / "r", config, RESULT, {"n": 3}, {})
-    assert open_record(tmp_path / "r", config).provenance == {"n": 3}
-    assert [p.name for p in tmp_path.iterdir()] == ["r"]
-    with pytest.raises(Damaged, match=r"record\.json"):
+        write_record(tmp_path, config, odd, {"n": 2}, {})
+    assert open_record(tmp_path, config).provenance == {"n": 1}
+    write_record(tmp_path, config, RESULT, {"n": 3}, {})
+    assert open_record(tmp_path, config).provenance == {"n": 3}
+    assert {p.name for p in tmp_path.iterdir()} == {"record.safetensors", "anchors.safetensors"}
+    with pytest.raises(Damaged, match=r"record\.safetensors"):
         open_record(tmp_path / "none", config)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import toy
-from exca.cachedict.inflight import Pid, WorkerInfo
 
-from nas_core.runs import Record, engine
-from nas_core.runs.store import read_meta
+from nas_core.runs import Record, tree
+from nas_core.runs.claim import claim, holder
+from nas_core.runs.replay import digests
+from nas_core.runs.store import ANCHORS, read
 
 
 def in_child(action: Callable[[], Any]) -> int:
@@ -32,8 +33,9 @@ def in_child(action: Callable[[], Any]) -> int:
 
 def content(record: Record) -> dict[str, Any]:
     """What must be equal bit for bit between two records of one config."""
-    meta = read_meta(record.folder)
-    return {k: meta[k] for k in ("files", "contents", "genotypes", "tables", "config")}
+    stored = read(record.folder)
+    anchors = tree.digest(tree.load(record.folder / ANCHORS))
+    return {"result": digests(stored["result"]), "anchors": anchors, "config": stored["config"]}
 
 
 class Stop(BaseException):
@@ -54,11 +56,16 @@ def interrupted_at(step: int, config: toy.ToyConfig, obtain, monkeypatch) -> Non
             obtain(config)
 
 
-def claim(root: Path, key: str, pid: int, age: float = 0.0) -> None:
-    """Claim a run in the name of another process, ``age`` seconds ago."""
-    root.mkdir(exist_ok=True)
-    worker = WorkerInfo("token", Pid(host=os.uname().nodename, pid=pid))
-    with engine._registry(root, worker) as registry:
-        assert registry.claim([key]) == [key]
-    with sqlite3.connect(registry.db_path) as db:
-        db.execute("UPDATE inflight SET claimed_at = claimed_at - ?", [age])
+@contextmanager
+def claimed(folder: Path, holder: str = "process 1 on it") -> Iterator[None]:
+    """A claim on a run's folder in the name of another process."""
+    with claim(folder, pytest.fail) as file:
+        file.truncate(0)
+        file.write(holder)
+        file.flush()
+        yield
+
+
+def holders(root: Path) -> set[str]:
+    """The keys of the runs that are being computed."""
+    return {folder.name for folder in root.glob("records/*") if holder(folder)}

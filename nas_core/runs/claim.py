@@ -1,0 +1,51 @@
+"""Who computes a run: a lock on a file in the run's folder, which the system releases when its holder ends."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import platform
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+from nas_core.runs.files import make_folder, writing
+
+POLL = 0.5  # seconds between two looks at somebody else's claim
+
+
+def claim(folder: Path, wait: Callable[[str], object]) -> IO[str]:
+    """Take the claim on ``folder``, which lasts until the file returned is closed; ``wait`` hears whom we wait for."""
+    path = make_folder(folder) / "claim"
+    while True:
+        if (who := holder(folder)) is not None:
+            wait(who)
+            while holder(folder) is not None:
+                time.sleep(POLL)
+        with writing(path):
+            file = open(path, "a+")  # noqa: SIM115 - open for as long as the claim lasts
+            with suppress(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno())):  # not unlocked meanwhile
+                    file.truncate(0)
+                    file.write(f"process {os.getpid()} on {platform.node()}")
+                    file.flush()
+                    return file
+            file.close()
+
+
+def holder(folder: Path) -> str | None:
+    """The living process that holds the claim on ``folder``, in words, if there is one."""
+    with suppress(FileNotFoundError), open(folder / "claim") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return file.read()
+    return None
+
+
+def unlock(folder: Path) -> None:
+    """Let others claim ``folder``, whoever holds the claim now."""
+    (folder / "claim").unlink(missing_ok=True)
