@@ -89,8 +89,8 @@ def test_exact_theorem_1_leaks_through_skip() -> None:
 @pytest.mark.claim("T-W1b")
 @pytest.mark.parametrize("last", DEGREE_0)
 def test_exact_theorem_1_residual_is_linear_in_eps(last: str) -> None:
-    """Between eps = 1e-12 and 1e-5 the residual grows by 1e7."""
-    small, large = (at_node_2(network(eps=eps), last)[1] for eps in (1e-12, 1e-5))
+    """Between eps = 1e-12 and 1e-5 the residual grows by 1e7; on this batch it is well above round-off at 1e-12."""
+    small, large = (at_node_2(network(eps=eps), last, seed=8)[1] for eps in (1e-12, 1e-5))
     assert large.abs() > 1e-7
     assert abs(large / small / 1e7 - 1) <= 0.03
 
