@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
@@ -19,8 +20,8 @@ from nas_core.cells.topology import minimal_cell
 from nas_core.claims.verdict import Verdict
 from nas_core.errors import UserError
 from nas_core.report import new_figure, picture, save, stack, topology_snapshots
-from nas_core.report.save import DPI
-from nas_core.report.style import get_caption
+from nas_core.report.save import DPI, few_colours
+from nas_core.report.style import STYLES, get_caption, op_style
 
 VERDICTS = [
     Verdict("C-W3a", "holds", 0.95, ">= 0.9", (0, 1), (0.9, 1.0), note="fine"),
@@ -134,6 +135,20 @@ def test_a_legend_below_does_not_slide_onto_the_caption() -> None:
     assert below >= 0, "on the caption"
     assert gap >= 0, "on the drawing"
     assert legend.get_bbox_to_anchor() is drawn.bbox, "as it was"
+
+
+def test_few_colours_keep_every_operation_apart() -> None:
+    ops = list(STYLES)
+    drawn, axes = new_figure(4, 3)
+    for i, op in enumerate(ops):  # a little of each, beside curves that have thousands of colours
+        axes[0, 0].plot([0, 1], [i, i], color=op_style(op).colour, lw=2, marker="o")
+    axes[0, 0].plot(4 + np.random.default_rng(0).normal(size=(200, 20)).cumsum(0) / 9, lw=0.5)
+    small = few_colours(picture(drawn, dpi=100))
+    pixels = (255 * imread(io.BytesIO(small))[..., :3]).reshape(-1, 3)
+    for op in ops:
+        colour = 255 * np.array(to_rgb(op_style(op).colour))
+        assert np.abs(pixels - colour).max(1).min() <= 8, op
+    assert len(small) < len(picture(drawn, dpi=100))
 
 
 def test_stacked_figures_lie_below_each_other_unchanged() -> None:
