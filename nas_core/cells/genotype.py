@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from nas_core import papers
 from nas_core.cells.topology import Topology
 
 
@@ -72,6 +73,12 @@ class Genotype:
         normal = cell(data["normal"])
         assert normal is not None
         return cls(normal, cell(data["reduce"]))
+
+
+def released(arch: str) -> Genotype:
+    """The released genotype ``arch`` (DARTS_V2, SNAS_mild, ...); an unknown one is a :class:`UserError`."""
+    cells = papers.released_cells(arch)
+    return Genotype(**{kind: CellGenotype(2, cell.nodes, cell.edges, cell.output) for kind, cell in cells.items()})
 
 
 # A rule maps (probabilities of shape (edges, ops), names of the ops, topology) to a cell.

@@ -14,18 +14,12 @@ from nas_core import papers
 from nas_core.cells.closed_forms import Count, auxiliary_count, evaluation_count
 from nas_core.cells.counts import multiply_adds, parameters
 from nas_core.cells.evaluation import EVALUATED, STEMS, EvaluationNetwork, drop_path
-from nas_core.cells.genotype import CellGenotype, Genotype
+from nas_core.cells.genotype import CellGenotype, Genotype, released
 from nas_core.errors import UserError
 
 COUNTS = papers.printed("counts").set_index("arch")
 CIFAR = {"channels": 36, "layers": 20, "classes": 10}
 IMAGENET = {"channels": 48, "layers": 14, "classes": 1000, "stem": "imagenet"}
-
-
-def released(arch: str) -> Genotype:
-    """A released genotype as package data has it."""
-    cells = papers.released_cells(arch)
-    return Genotype(**{name: CellGenotype(2, c.nodes, c.edges, c.output) for name, c in cells.items()})
 
 
 def network(genotype: Genotype, *, channels: int = 4, layers: int = 6, **rest: Any) -> EvaluationNetwork:

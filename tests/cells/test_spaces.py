@@ -8,19 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nas_core import papers
-from nas_core.cells.genotype import CellGenotype, derive_darts
+from nas_core.cells.genotype import CellGenotype, derive_darts, released
 from nas_core.cells.operations import CANDIDATES
 from nas_core.cells.topology import darts_cell
 
 
-def released(arch: str, kind: str) -> CellGenotype:
-    cell = papers.released_cells(arch)[kind]
-    return CellGenotype(2, cell.nodes, cell.edges, cell.output)
+def cell_of(arch: str, kind: str) -> CellGenotype:
+    return getattr(released(arch), kind)
 
 
 def kept(arch: str, kind: str) -> set[tuple[int, int]]:
-    return {(i, j) for i, j, _ in released(arch, kind).edges}
+    return {(i, j) for i, j, _ in cell_of(arch, kind).edges}
 
 
 def inputs_per_node(cell: CellGenotype) -> list[int]:
@@ -33,7 +31,7 @@ def inputs_per_node(cell: CellGenotype) -> list[int]:
     pytest.param("SNAS_moderate", marks=pytest.mark.claim("C-SN7a")),
 ])  # fmt: skip
 def test_exact_normal_cells_of_snas_are_wide(arch: str) -> None:
-    cell = released(arch, "normal")
+    cell = cell_of(arch, "normal")
     assert inputs_per_node(cell) == [2, 2, 2, 2]
     assert cell.mid() == 0
     assert cell.width() == len(cell.edges) == 8
@@ -41,7 +39,7 @@ def test_exact_normal_cells_of_snas_are_wide(arch: str) -> None:
 
 @pytest.mark.claim("C-SN5a")
 def test_exact_aggressive_reduction_cell() -> None:
-    cell = released("SNAS_aggressive", "reduce")
+    cell = cell_of("SNAS_aggressive", "reduce")
     assert cell.edges == ((0, 2, "sep_conv_5x5"), (0, 3, "sep_conv_5x5"))
     assert {1, 4, 5}.isdisjoint(node for i, j, _ in cell.edges for node in (i, j))
     assert cell.nodes == 4
@@ -54,7 +52,7 @@ def test_property_the_rule_of_darts_gives_every_node_two_inputs(seed: int, sprea
     prob = np.random.default_rng(seed).dirichlet(np.full(8, spread), 14)
     derived = derive_darts(prob, CANDIDATES, darts_cell())
     assert inputs_per_node(derived) == [2, 2, 2, 2]
-    assert inputs_per_node(released("SNAS_aggressive", "reduce")) == [1, 1, 0, 0]
+    assert inputs_per_node(cell_of("SNAS_aggressive", "reduce")) == [1, 1, 0, 0]
 
 
 @pytest.mark.claim("C-SN7b")
@@ -67,7 +65,7 @@ def test_exact_overlap_of_normal_and_reduction_cell() -> None:
 
 def test_exact_intermediate_edges_of_the_released_cells() -> None:
     """No normal cell of SNAS keeps an intermediate edge, those of DARTS keep one."""
-    mid = {arch: [released(arch, kind).mid() for kind in ("normal", "reduce")] for arch in (
+    mid = {arch: [cell_of(arch, kind).mid() for kind in ("normal", "reduce")] for arch in (
         "DARTS_V1", "DARTS_V2", "SNAS_mild", "SNAS_moderate", "SNAS_aggressive"
     )}  # fmt: skip
     assert list(mid.values()) == [[1, 3], [1, 3], [0, 3], [0, 0], [0, 0]]
