@@ -1,6 +1,4 @@
-"""The expected latency and the losses with it."""
-
-import math
+"""The expected latency."""
 
 import pytest
 import torch
@@ -8,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toys import random
 
-from nas_core.relaxations.latency import add_linear, expected_latency, multiply_log
+from nas_core.relaxations.latency import expected_latency
 
 
 @pytest.mark.claim("T-P5", "C-N14")
@@ -30,11 +28,3 @@ def test_property_gradient_of_the_expected_latency(learned: bool, types: int, ed
 def test_forbidden_operations_take_no_time() -> None:
     a = torch.tensor([[0.0, -torch.inf, 0.0]])
     assert expected_latency(a, torch.tensor([[2.0, 100.0, 4.0]])).item() == 3
-
-
-def test_exact_losses_with_latency() -> None:
-    """At the reference the one adds nothing and the other scales by 0.2; both grow with the latency."""
-    loss, at = torch.tensor(2.0, dtype=torch.float64), torch.tensor([80.0, 160.0], dtype=torch.float64)
-    assert add_linear(loss, at, 80.0).tolist() == pytest.approx([2.0, 2.1])
-    power = (math.log(160) / math.log(80)) ** 0.3
-    assert multiply_log(loss, at, 80.0).tolist() == pytest.approx([0.4, 0.4 * power])
