@@ -54,6 +54,8 @@ class _Rate(Bottleneck):
 class MixedBottleneck(nn.Module):
     """The block of S1's supernet, and with one expansion that of S2: ``forward`` takes one :class:`Choice`.
 
+    Which one S2 has is not printed ("as MixNet").
+
     y = SBN_|S|(W sum_{k in S} f_k(E x)), plus x where the shapes agree. Each expansion owns its weights and its SBN.
     """
 
@@ -97,7 +99,8 @@ class ParallelCell(nn.Module):
     """The cell of S4: four parallel nodes, each absent or one operation after its own 1x1 convolution, and a fifth.
 
     y = ReLU(SBN_|S|(W sum_{i in S} o_i(P_i x))). The released code never calls its SBN; its place, after the
-    convolution of the fifth node and before the ReLU, is our choice.
+    convolution of the fifth node and before the ReLU, is our choice; the convolution therefore has no bias, while the
+    released one has.
     """
 
     def __init__(self, inputs: int, outputs: int, most: int = 4) -> None:
