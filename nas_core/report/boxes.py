@@ -13,9 +13,8 @@ from matplotlib.transforms import Affine2D, Affine2DBase, ScaledTranslation
 from numpy.typing import ArrayLike
 
 from nas_core.report.diagrams import FONT, ink, text_width
-from nas_core.report.style import FAINT, GREY, new_axes, op_style, short, use_style
+from nas_core.report.style import DARK, FAINT, GREY, new_axes, op_style, short, use_style
 
-EDGE = "#3B4754"
 TINTS = {"ReLU": "#FBE3B5", "Conv": "#D3E3F3", "BatchNorm": "#D5EBDD", "Pool": "#E6DDF1", "Linear": "#F6D9CB"}
 CELLS = {"normal": "#DCE3EC", "reduction": "#F2B37A"}
 ENDS = {"stem": "#F4F4F4", "pool": TINTS["Pool"], "linear": TINTS["Linear"]}
@@ -38,12 +37,12 @@ class Sheet:
     def box(self, x: float, y: float, width: float, height: float, tint: str, gid: str) -> None:
         """A box around (x, y)."""
         corner, style = (x - width / 2, y - height / 2), "round,pad=0,rounding_size=0.05"
-        shape = FancyBboxPatch(corner, width, height, boxstyle=style, fc=tint, ec=EDGE, lw=0.9, gid=gid, **self.look)
+        shape = FancyBboxPatch(corner, width, height, boxstyle=style, fc=tint, ec=DARK, lw=0.9, gid=gid, **self.look)
         self.ax.add_patch(shape)
 
     def arrow(self, start: tuple[float, float], end: tuple[float, float], **look: Any) -> None:
         """An arrow that ends just before ``end``."""
-        look = {"color": EDGE, "gid": "arrow"} | look | self.look
+        look = {"color": DARK, "gid": "arrow"} | look | self.look
         shape = FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=8, shrinkA=0, shrinkB=1, lw=1.0, **look)
         shape.set_zorder(0.5)
         self.ax.add_patch(shape)
@@ -118,7 +117,7 @@ def draw_network(ax: Axes | None, kinds: Sequence[str], texts: Mapping[int | str
 
 def network_handles() -> list[Patch]:
     """Legend entries of the two kinds of cells."""
-    return [Patch(fc=tint, ec=EDGE, lw=0.8, label=f"{kind} cell") for kind, tint in CELLS.items()]
+    return [Patch(fc=tint, ec=DARK, lw=0.8, label=f"{kind} cell") for kind, tint in CELLS.items()]
 
 
 @use_style()

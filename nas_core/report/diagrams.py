@@ -19,7 +19,18 @@ from matplotlib.path import Path
 from matplotlib.textpath import TextPath
 
 from nas_core.report.layout import RADIUS, at, bounds, curve, output_node, place_labels, positions
-from nas_core.report.style import FAINT, GREY, WIRING_ORDER, mark, new_axes, op_handles, op_style, short, use_style
+from nas_core.report.style import (
+    DARK,
+    FAINT,
+    GREY,
+    WIRING_ORDER,
+    mark,
+    new_axes,
+    op_handles,
+    op_style,
+    short,
+    use_style,
+)
 
 if TYPE_CHECKING:
     from nas_core.cells.genotype import CellGenotype
@@ -180,14 +191,14 @@ def _node(ax: Axes, topology: Topology, node: int, place: tuple[float, float], f
     """One node with its number; hollow and dashed if nothing reaches it; input and output nodes with their names."""
     x, y = place
     kind = "input" if node < topology.inputs else "output" if node == output_node(topology) else "intermediate"
-    face = {"input": "#DCE3EC", "output": "#F6E3CF", "intermediate": "#3B4754"}[kind] if fed else "white"
+    face = {"input": "#DCE3EC", "output": "#F6E3CF", "intermediate": DARK}[kind] if fed else "white"
     letter = ("white" if kind == "intermediate" else "black") if fed else GREY
     side = 1.7 * RADIUS
     shape: Patch = Circle(place, RADIUS)
     if kind != "intermediate":
         rounded = f"round,pad=0,rounding_size={0.3 * side}"
         shape = FancyBboxPatch((x - side / 2, y - side / 2), side, side, boxstyle=rounded)
-    shape.set(fc=face, ec="#3B4754" if fed else GREY, lw=0.5 * look.line, ls="-" if fed else (0, (2, 1.4)), zorder=5)
+    shape.set(fc=face, ec=DARK if fed else GREY, lw=0.5 * look.line, ls="-" if fed else (0, (2, 1.4)), zorder=5)
     shape.set_gid(f"node {node} {'' if fed else 'hollow'}".strip())
     ax.add_patch(shape)
     ax.text(x, y, str(node), ha="center", va="center_baseline", size=look.font, color=letter, zorder=6)

@@ -21,6 +21,7 @@ from nas_core.papers import OPERATIONS
 
 GREY = "#5F5F5F"
 FAINT = "#C4C4C4"
+DARK = "#3B4754"  # outlines of nodes and boxes
 SHADE = "#EEF1F6"  # behind the panels of intermediate edges
 CAPTION_PT = 7.0
 
