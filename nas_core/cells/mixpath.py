@@ -54,9 +54,8 @@ class _Rate(Bottleneck):
 class MixedBottleneck(nn.Module):
     """The block of S1's supernet, and with one expansion that of S2: ``forward`` takes one :class:`Choice`.
 
-    Which one S2 has is not printed ("as MixNet").
-
     y = SBN_|S|(W sum_{k in S} f_k(E x)), plus x where the shapes agree. Each expansion owns its weights and its SBN.
+    Which one S2 has is not printed ("as MixNet").
     """
 
     def __init__(
