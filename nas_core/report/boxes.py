@@ -12,8 +12,8 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Patch
 from matplotlib.transforms import Affine2D, Affine2DBase, ScaledTranslation
 from numpy.typing import ArrayLike
 
-from nas_core.report.diagrams import FONT, ink, text_width
-from nas_core.report.style import DARK, FAINT, GREY, new_axes, op_style, short, use_style
+from nas_core.report.diagrams import FONT, text_width
+from nas_core.report.style import DARK, FAINT, GREY, ink, new_axes, op_style, short, use_style
 
 TINTS = {"ReLU": "#FBE3B5", "Conv": "#D3E3F3", "BatchNorm": "#D5EBDD", "Pool": "#E6DDF1", "Linear": "#F6D9CB"}
 CELLS = {"normal": "#DCE3EC", "reduction": "#F2B37A"}

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -24,6 +23,7 @@ from nas_core.report.style import (
     FAINT,
     GREY,
     WIRING_ORDER,
+    ink,
     mark,
     new_axes,
     op_handles,
@@ -236,12 +236,6 @@ def text_width(text: str, weight: str = "normal") -> float:
     """The width of a line of text in points."""
     path = TextPath((0, 0), text.strip() or "-", size=FONT, prop=FontProperties(weight=weight))
     return float(path.get_extents().width)
-
-
-def ink(colour: str | np.ndarray) -> str:
-    """White or black, whichever is read better on a colour."""
-    red, green, blue = to_rgb(tuple(colour) if isinstance(colour, np.ndarray) else colour)
-    return "white" if 0.30 * red + 0.59 * green + 0.11 * blue < 0.58 else "black"
 
 
 def points_per_unit(ax: Axes) -> float:

@@ -12,6 +12,7 @@ import matplotlib as mpl
 import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
@@ -166,3 +167,9 @@ def spread_marks(length: int, index: int, count: int = 5) -> list[int]:
     """Where a curve carries its markers: about ``count`` points, shifted from curve to curve."""
     step = max(1, length // count)
     return [int(i) for i in np.arange(index * step // 3 % step if step > 1 else 0, length, step)]
+
+
+def ink(colour: str | np.ndarray) -> str:
+    """White or black, whichever is read better on a colour."""
+    red, green, blue = to_rgb(tuple(colour) if isinstance(colour, np.ndarray) else colour)
+    return "white" if 0.30 * red + 0.59 * green + 0.11 * blue < 0.58 else "black"
