@@ -126,6 +126,8 @@ class Supernet(nn.Module):
     paper needs ``head_bias=False``. Weights are drawn from ``generator`` with PyTorch's default laws.
     """
 
+    cell: type[SearchCell] = SearchCell
+
     def __init__(
         self,
         space: Space,
@@ -151,7 +153,7 @@ class Supernet(nn.Module):
             channels *= 2 if reduction else 1
             previous = (older, newer)[-space.topology.inputs :]
             after = i > 0 and bool(self.cell_type[i - 1])
-            self.cells.append(SearchCell(space, previous, channels, reduction=bool(reduction), after_reduction=after))
+            self.cells.append(self.cell(space, previous, channels, reduction=bool(reduction), after_reduction=after))
             older, newer = newer, channels * len(space.topology.output)
         self.classifier = nn.Linear(newer, classes, bias=head_bias)
         initialise(self, generator)
