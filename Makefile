@@ -7,7 +7,7 @@ READY := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help figures test lint lab notebooks clean
+.PHONY: help figures test lint bench lab notebooks clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
@@ -21,6 +21,9 @@ test: $(READY)  ## every test, and every notebook executed small and validated
 lint: $(READY)  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+bench: $(READY)  ## time both formulations of the supernet against each other, on one core and on two
+	OMP_NUM_THREADS=2 $(BIN)/python -m nas_core bench $(ARGS)
 
 lab: $(READY)  ## open JupyterLab on the notebooks
 	$(BIN)/jupyter lab --notebook-dir notebooks $(ARGS)
