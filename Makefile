@@ -22,8 +22,8 @@ lint: $(READY)  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(READY)  ## time both formulations of the supernet against each other, on one core and on two
-	OMP_NUM_THREADS=2 $(BIN)/python -m nas_core bench $(ARGS)
+bench: $(READY)  ## time the formulations of the supernet against each other, on one core and on two
+	OMP_NUM_THREADS=2 $(BIN)/python tests/bench.py $(ARGS)
 
 lab: $(READY)  ## open JupyterLab on the notebooks
 	$(BIN)/jupyter lab --notebook-dir notebooks $(ARGS)

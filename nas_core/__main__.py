@@ -1,4 +1,4 @@
-"""The command line: ``python -m nas_core figures | notebooks | claims | bench | runs``."""
+"""The command line: ``python -m nas_core figures | notebooks | claims | runs``."""
 
 from __future__ import annotations
 
@@ -65,14 +65,6 @@ def parser(*, runs: bool) -> Parser:
     claims.add_argument("--paper", help="snas, wiring, mixpath or darts-proxylessnas")
     claims.set_defaults(call=_claims)
 
-    bench = commands.add_parser("bench", help="time both formulations of the supernet against each other")
-    bench.add_argument("--sizes", type=_ids, default=["laptop", "W2a", "W2b", "W1"], metavar="SIZE,...")
-    bench.add_argument("--pairs", type=_jobs, default=5, metavar="N", help="steps of each formulation, in turns")
-    bench.add_argument("--no-growth", action="store_true", help="skip the changes of single settings around W2a")
-    bench.add_argument("--no-memory", action="store_true", help="skip the peak memory")
-    bench.add_argument("--out", type=Path, default=Path(".runs/bench.json"), metavar="FILE")
-    bench.set_defaults(call=_bench)
-
     if runs:
         from nas_core.runs.cli import add_arguments
 
@@ -107,15 +99,6 @@ def _notebooks(args: argparse.Namespace) -> int:
 
     for path in refresh():
         print(f"refreshed notebooks/{path.name}")
-    return 0
-
-
-def _bench(args: argparse.Namespace) -> int:
-    from nas_core.bench import SIZES, bench
-    from nas_core.errors import choose
-
-    names = [choose("size", name, SIZES) for name in args.sizes]
-    bench(names, pairs=args.pairs, growth=not args.no_growth, memory=not args.no_memory, out=args.out)
     return 0
 
 

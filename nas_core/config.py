@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from nas_core.cells.fused import FORMULATIONS, fused_applies
 from nas_core.cells.operations import CANDIDATES, NORMALISERS, OPERATIONS, ORDERS, Style
 from nas_core.cells.supernet import Space
 from nas_core.cells.topology import Topology, darts_cell, minimal_cell, modified_cell, simplified_cell
@@ -51,8 +52,8 @@ class Settings(BaseModel):
         return f"{cls.__name__}.{name}: {first['msg']}, not {first['input']!r}."
 
     def but(self, **changes: Any) -> Self:
-        """A copy with some fields changed, validated like any other."""
-        return type(self)(**{**dict(self), **changes})
+        """A copy with some fields changed, validated like any other; a default that depends on them follows."""
+        return type(self)(**{**{name: getattr(self, name) for name in self.model_fields_set}, **changes})
 
 
 class Data(Settings):
@@ -116,6 +117,7 @@ class Method(Settings):
     temperature: tuple[float, float] = Field((1.0, 1.0), description="of the relaxation, at the start and at the end")
     update_alpha: bool = True
     update_theta: bool = True
+    drop_path: float = Field(0.0, ge=0, lt=1, description="how often an edge gives nothing for an image of a step")
     cost_clamp: float | None = Field(None, gt=0, description="bound on the absolute cost of an edge summed over layers")
     hypergradient: Literal["first order", "finite difference", "exact"] = Field(
         "first order", description="of DARTS: whether the logits see how a weight step would depend on them"
@@ -151,7 +153,17 @@ class Method(Settings):
                 f"hypergradient {self.hypergradient!r} is for the relaxation 'softmax' with levels 'bi-level'; "
                 "allowed otherwise: 'first order'."
             )
+        if self.drop_path and not self.one_pass:
+            raise UserError(
+                f"drop_path {self.drop_path} is for methods whose logits learn from one pass; allowed with "
+                f"relaxation {self.relaxation!r} and hypergradient {self.hypergradient!r}: 0."
+            )
         return self
+
+    @property
+    def one_pass(self) -> bool:
+        """Whether a step on the logits is one forward and one backward pass."""
+        return RELAXATIONS[self.relaxation].costs != "reward" and self.hypergradient == "first order"
 
     @model_validator(mode="after")
     def _felt(self) -> Self:
@@ -207,6 +219,12 @@ class Alpha(Settings):
         return value
 
 
+def fastest(settings: dict[str, Any]) -> str:
+    """The formulation that computes a run with this ``network`` and ``method``, unless a person asks for another."""
+    style, method = settings["network"].space().style, settings["method"]
+    return "fused" if fused_applies(style) and method.hypergradient != "exact" else "plain"
+
+
 class RunConfig(Settings):
     """One run: what :func:`nas_core.trainers.build` needs, and nothing it does not."""
 
@@ -221,12 +239,18 @@ class RunConfig(Settings):
     epochs: int = Field(gt=0)
     batch: int = Field(gt=0, description="images a step; an incomplete last batch is dropped")
     probes: tuple[str, ...] = ()
-    formulation: Literal["plain"] = "plain"
+    formulation: str = Field(default_factory=fastest, description="of the supernet; plain where fused does not apply")
     threads: int = Field(1, gt=0, description="threads of torch; part of what a run is")
     device: str = "cpu"
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        fused = choose("formulation", self.formulation, FORMULATIONS) != "plain"
+        if fused and fastest(dict(self)) == "plain":
+            raise UserError(
+                f"formulation {self.formulation!r} is for batch norm, order 'rcb' and no hypergradient 'exact'; "
+                "allowed otherwise: 'plain'."
+            )
         for probe in self.probes:
             choose("probe", probe, PROBES)
         for probe, split in (("accuracy", "valid"), ("child", "test")):

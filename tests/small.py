@@ -29,6 +29,7 @@ METHODS = {
     "softmax bi-level": Method(relaxation="softmax", levels="bi-level"),
     "softmax single": Method(relaxation="softmax"),
     "concrete single": Method(relaxation="concrete", temperature=(1.0, 0.03), resource_weight=1e-2),
+    "concrete drop-path": Method(relaxation="concrete", drop_path=0.3),
     "one-hot": Method(relaxation="one-hot", cost_clamp=5.0),
     "uniform": Method(relaxation="uniform", update_alpha=False),
     "binary": Method(relaxation="binary", levels="bi-level"),
@@ -135,6 +136,12 @@ def random_path(model: Supernet, ops: tuple[str, ...], seed: int) -> Tensor:
     """One-hot gates drawn from ``ops``, the same in every layer."""
     picks = torch.randint(len(ops), (model.space.mask().shape[0],), generator=generator(seed)).tolist()
     return path(model, *(ops[k] for k in picks))
+
+
+def kept_paths(model: Supernet, images: int, drop: float, seed: int) -> Tensor:
+    """Factors of drop-path, (layers, edges, images): 0 with probability ``drop``, otherwise 1 / (1 - drop)."""
+    shape = (*shape_of_gates(model)[:2], images)
+    return (torch.rand(shape, generator=generator(seed)) >= drop).double() / (1 - drop)
 
 
 def costs(model: Supernet, gates: Tensor, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

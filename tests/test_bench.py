@@ -3,10 +3,8 @@
 import json
 from pathlib import Path
 
+import bench
 import pytest
-
-from nas_core import bench
-from nas_core.__main__ import main
 
 TINY = bench.Size(channels=2, cells=1, nodes=1, side=4, batch=4)
 
@@ -17,11 +15,11 @@ def test_multiply_adds_are_those_of_the_search_network() -> None:
     assert sum(bench.multiply_adds(size)) == 300_255_744 - 2_560
 
 
-def test_formulations_take_turns() -> None:
+def test_variants_take_turns() -> None:
     order: list[str] = []
-    found = bench.alternate({name: lambda n=name: order.append(n) for name in ("plain", "fused")}, 2)
+    found = bench.alternate({name: lambda n=name: order.append(n) for name in ("plain", "fused")}, 0)
     assert order == ["plain", "fused"] * 3
-    assert set(found) == {"plain", "fused", "ratio"}
+    assert set(found) == {"plain", "fused", "x fused"}
 
 
 def test_memory_grows_with_the_batch() -> None:
@@ -32,9 +30,9 @@ def test_memory_grows_with_the_batch() -> None:
 
 
 @pytest.mark.parametrize("method", bench.METHODS)
-@pytest.mark.parametrize("formulation", ["plain", "fused"])
-def test_every_step_runs(method: str, formulation: str) -> None:
-    bench.step(TINY, method, formulation)()
+@pytest.mark.parametrize("variant", bench.VARIANTS)
+def test_every_step_runs(method: str, variant: str) -> None:
+    bench.step(TINY, method, variant)()
 
 
 def test_bench_prints_and_writes(
@@ -44,9 +42,11 @@ def test_bench_prints_and_writes(
     monkeypatch.setattr(bench, "GROWTH", {"batch": (2, 4)})
     monkeypatch.setattr(bench, "rates", lambda: (1e6, 1e6))
     out = tmp_path / "bench.json"
-    assert main(["bench", "--sizes", "tiny", "--pairs", "1", "--no-memory", "--out", str(out)]) == 0
+    assert bench.main(["--sizes", "tiny", "--seconds", "0", "--no-memory", "--out", str(out)]) == 0
     rows = json.loads(out.read_text())["rows"]
-    assert len(rows) == 2 * len(bench.METHODS) + 2
-    assert all(row["ratio"] > 0 for row in rows)
+    assert len(rows) == 2 * (len(bench.METHODS) + 1) + 2
+    assert all(row["x fused"] > 0 for row in rows)
     assert "tiny" in capsys.readouterr().out
-    assert main(["bench", "--sizes", "huge"]) == 2
+    with pytest.raises(SystemExit):
+        bench.main(["--sizes", "huge"])
+    assert "unknown size 'huge'" in capsys.readouterr().err

@@ -56,7 +56,6 @@ def test_unknown_field_is_named_with_the_nearest(model: Settings, values: dict, 
     (BASE, {"run": 3}, "RunConfig.run: "),
     (BASE, {"data": "fashion7"}, "RunConfig.data: "),
     (BASE, {"probes": "losses"}, "RunConfig.probes: "),
-    (BASE, {"formulation": "fused"}, "RunConfig.formulation: "),
     (BASE.data, {"train": 0}, "Data.train: "),
     (BASE.data, {"train": "60"}, "Data.train: "),
     (BASE.data, {"valid": -1}, "Data.valid: "),
@@ -106,6 +105,7 @@ def test_ill_typed_or_impossible_value_is_named(model: Settings, values: dict, s
     (BASE.network, {"allowed": ((0, ("conv",)),)}, "unknown operation on edge 0 'conv'"),
     (BASE.method, {"relaxation": "one_hot"}, "unknown relaxation 'one_hot'; did you mean 'one-hot'?"),
     (BASE.method, {"resource_penalty": "logs"}, "unknown resource penalty 'logs'; did you mean 'log'?"),
+    (BASE, {"formulation": "fuse"}, "unknown formulation 'fuse'; did you mean 'fused'?"),
     (BASE, {"probes": ("loss",)}, "unknown probe 'loss'; did you mean 'losses'?"),
 ])  # fmt: skip
 def test_unknown_name_is_named_with_the_nearest(model: Settings, values: dict, start: str) -> None:
@@ -147,6 +147,8 @@ RESOURCES = {"resource_weight": 0.1}
     ({"relaxation": "uniform", **RESOURCES}, ["resource_weight", "'uniform'", "allowed: 0"]),
     ({"relaxation": "one-hot", **RESOURCES}, ["resource_weight", "'one-hot'", "allowed: resource_estimator 'score'"]),
     ({"relaxation": "reinforce", "levels": "bi-level", **RESOURCES}, ["resource_weight", "'reinforce'"]),
+    ({"relaxation": "reinforce", "levels": "bi-level", "drop_path": 0.3}, ["drop_path 0.3", "'reinforce'"]),
+    ({"relaxation": "softmax", "levels": "bi-level", "hypergradient": "exact", "drop_path": 0.3}, ["'exact': 0"]),
     ({"relaxation": "softmax", "resource_estimator": "score", **RESOURCES}, ["'score'", "allowed: 'reparametrised'"]),
 ])  # fmt: skip
 def test_a_method_that_cannot_work_is_refused(values: dict, parts: list[str]) -> None:
@@ -165,6 +167,32 @@ def test_a_method_that_cannot_work_is_refused(values: dict, parts: list[str]) ->
 ])  # fmt: skip
 def test_a_resource_weight_that_is_felt_is_allowed(values: dict) -> None:
     assert Method(**values, **RESOURCES).resource_weight == 0.1
+
+
+@pytest.mark.parametrize(("changes", "formulation"), [
+    ({}, "fused"),
+    ({"method": METHODS["one-hot"]}, "fused"),
+    ({"network": BASE.network.but(affine=True, eps=0.1)}, "fused"),
+    ({"network": BASE.network.but(normaliser="instance")}, "plain"),
+    ({"network": BASE.network.but(normaliser="layer")}, "plain"),
+    ({"network": BASE.network.but(order="cbr")}, "plain"),
+])  # fmt: skip
+def test_the_supernet_is_fused_wherever_that_applies(changes: dict, formulation: str) -> None:
+    """Which one it is, is part of the key; a person may ask for the plain one, and for the fused one where it is."""
+    settings = BASE.but(**changes)
+    assert settings.formulation == formulation
+    assert settings.but(seed=9).formulation == formulation
+    assert RunConfig.from_json(settings.model_dump_json()) == settings
+    plain = settings.but(formulation="plain")
+    assert (plain.key() != settings.key()) == (formulation == "fused")
+    if formulation == "plain":
+        assert "formulation 'fused' is for batch norm" in refusal(settings, formulation="fused")
+
+
+def test_an_exact_hypergradient_is_plain() -> None:
+    assert config("softmax finite difference").formulation == "fused"
+    assert config("softmax exact").formulation == "plain"
+    assert "no hypergradient 'exact'" in refusal(config("softmax exact"), formulation="fused")
 
 
 def test_bilevel_batch_needs_enough_search_images() -> None:

@@ -27,7 +27,6 @@ ORDER = [
     {"report"},
     {"session"},
     {"driver"},
-    {"bench"},
     {"__main__"},
 ]
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from nas_core.cells.genotype import CellGenotype, Genotype
-from nas_core.cells.operations import OPERATIONS, FactorizedReduce, Style, block, normaliser
+from nas_core.cells.operations import OPERATIONS, FactorizedReduce, Style, block, kept_paths, normaliser
 from nas_core.cells.supernet import initialise
 from nas_core.errors import choose
 
@@ -50,12 +50,6 @@ EVALUATED: dict[str, Callable[[int, int, Style], nn.Module]] = {
 }
 
 
-def drop_path(x: Tensor, probability: float, generator: Generator) -> Tensor:
-    """Zero the whole map of each image with ``probability`` and rescale the others, so that the mean stays."""
-    keep = torch.rand(len(x), 1, 1, 1, generator=generator) >= probability
-    return x * keep.to(x) / (1 - probability)
-
-
 class EvaluationCell(nn.Module):
     """A derived cell; a node without any kept edge is a map of zeros, as in the released evaluation code of SNAS."""
 
@@ -84,7 +78,7 @@ class EvaluationCell(nn.Module):
                     y = op(states[source])
                     # An identity is never dropped: a cell of skips alone would otherwise lose its input.
                     if drop and generator is not None and not isinstance(op, nn.Identity):
-                        y = drop_path(y, drop, generator)
+                        y = y * kept_paths((len(y), 1, 1, 1), drop, generator).to(y)
                     total = total + y
             states.append(total)
         return torch.cat([states[n] for n in self.cell.output], dim=1)

@@ -21,9 +21,8 @@ from torch import Tensor, nn
 from nas_core.cells.grouped import depthwise_convolution
 from nas_core.cells.operations import Style
 from nas_core.cells.stage import Stage
-from nas_core.cells.supernet import SearchCell, Space, Supernet
+from nas_core.cells.supernet import SearchCell, Supernet, gate
 from nas_core.cells.topology import Topology
-from nas_core.errors import choose
 
 ALONE = 2  # operations up to which grouping them costs more than it saves
 Drawn = tuple[tuple[bool, ...], ...]  # (edges, ops)
@@ -32,14 +31,8 @@ Terms = Iterator[tuple[int, Tensor]]  # (target, what is added to it)
 
 
 def fused_applies(style: Style) -> bool:
-    """Whether :class:`FusedSupernet` can compute cells of this style; otherwise the plain one does."""
+    """Whether :class:`FusedSupernet` can compute cells of this style; otherwise only the plain one does."""
     return style.normaliser == "batch" and style.order == "rcb"
-
-
-def build_supernet(space: Space, *, formulation: str, **settings: Any) -> Supernet:
-    """The supernet of ``space``; ``formulation``: plain, or fused, which is plain where fused does not apply."""
-    kind = FORMULATIONS[choose("formulation", formulation, FORMULATIONS)]
-    return (kind if fused_applies(space.style) else Supernet)(space, **settings)
 
 
 @lru_cache(maxsize=1024)
@@ -80,7 +73,9 @@ class FusedCell(SearchCell):
         self._stages: dict[Rectangle, Stage] = {}
         self._exists = ~torch.tensor(self.zero)  # not a buffer: the state is that of the plain cell
 
-    def forward(self, inputs: Sequence[Tensor], gates: Tensor, observed: Tensor | None = None) -> Tensor:
+    def forward(
+        self, inputs: Sequence[Tensor], gates: Tensor, observed: Tensor | None = None, kept: Tensor | None = None
+    ) -> Tensor:
         """As the plain cell: ``gates`` (edges, ops); a zero gate's operation is not computed, unless ``observed``.
 
         What is drawn but does not reach the output has no gradient, and is computed for its running statistics only.
@@ -94,16 +89,18 @@ class FusedCell(SearchCell):
             if group[0] in arriving:
                 first, *others = arriving[group[0]] or [self._zeros(states[0])]
                 states.append(sum(others, start=first))
-            leaving = list(self._leaving(group, living, states, gates))
+            leaving = list(self._leaving(group, living, states, gates, kept))
             with torch.no_grad():
-                leaving += self._leaving(group, dead, states, gates)
+                leaving += self._leaving(group, dead, states, gates, kept)
             if seen is not None:
-                leaving += self._observed(group, seen, states, gates)
+                leaving += self._observed(group, seen, states, gates, kept)
             for target, term in leaving:
                 arriving[target].append(term)
         return torch.cat([states[n] for n in self.topology.output], dim=1)
 
-    def _leaving(self, group: tuple[int, ...], drawn: Drawn, states: Sequence[Tensor], gates: Tensor) -> Terms:
+    def _leaving(
+        self, group: tuple[int, ...], drawn: Drawn, states: Sequence[Tensor], gates: Tensor, kept: Tensor | None
+    ) -> Terms:
         """What the nodes of ``group`` add to others."""
         for rectangle in rectangles(self.topology, group, drawn):
             sources, targets, ops = rectangle
@@ -111,22 +108,24 @@ class FusedCell(SearchCell):
             if len(edges) * len(ops) <= ALONE:
                 for e in edges:
                     i, j = self.topology.edges[e]
-                    yield from ((j, gates[e, k] * _alone(self.candidates(e)[k], states[i])) for k in ops)
+                    yield from ((j, gate(gates, kept, e, k) * _alone(self.candidates(e)[k], states[i])) for k in ops)
                 continue
             if rectangle not in self._stages:
                 modules = [[self.candidates(e)[k] for e in edges] for k in ops]
                 self._stages[rectangle] = Stage(modules, edges, ops, len(targets))
-            total = self._stages[rectangle]([states[i] for i in sources], gates)
+            total = self._stages[rectangle]([states[i] for i in sources], gates, kept)
             yield from zip(targets, total.chunk(len(targets), 1), strict=True)
 
-    def _observed(self, group: tuple[int, ...], seen: Drawn, states: Sequence[Tensor], gates: Tensor) -> Terms:
+    def _observed(
+        self, group: tuple[int, ...], seen: Drawn, states: Sequence[Tensor], gates: Tensor, kept: Tensor | None
+    ) -> Terms:
         """Zeros for other nodes, whose gates get the gradients <dL/dX, O(x)>."""
         for e, (i, j) in enumerate(self.topology.edges):
             for k, op in enumerate(self.candidates(e)):
                 if i in group and seen[e][k]:
                     with torch.no_grad():
                         x = op(states[i])
-                    yield j, gates[e, k] * x
+                    yield j, gate(gates, kept, e, k) * x
 
 
 def _rows(mask: Tensor) -> Drawn:

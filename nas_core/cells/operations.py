@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from nas_core.errors import choose
 
@@ -52,6 +52,11 @@ def block(convolutions: list[nn.Module], channels: int, style: Style) -> nn.Sequ
     """Stack ReLU (r), convolutions (c) and normaliser (b) in the order that ``style`` names."""
     parts: dict[str, list[nn.Module]] = {"r": [nn.ReLU()], "c": convolutions, "b": [normaliser(channels, style)]}
     return nn.Sequential(*(m for letter in choose("order", style.order, ORDERS) for m in parts[letter]))
+
+
+def kept_paths(shape: Sequence[int], probability: float, generator: Generator) -> Tensor:
+    """Drop-path's factors, of this ``shape``: 0 with ``probability``, otherwise what keeps the mean at 1."""
+    return (torch.rand(*shape, generator=generator) >= probability) / (1 - probability)
 
 
 class Zero(nn.Module):

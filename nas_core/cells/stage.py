@@ -157,7 +157,7 @@ class Convolutions:
         self.last = Pointwise([layers[-2:] for layers in (*twice, *once)])
 
     def __call__(self, maps: Maps, gates: Sequence[Tensor]) -> Tensor:
-        """A map of all targets; ``gates``: of the candidates applied twice, then of the others."""
+        """A map of all slots; ``gates``: of the candidates applied twice, then of the others."""
         ends = [d(maps) for d in self.only]
         if self.first:
             ys = self.inner([d(maps) for d in self.first], [None] * len(self.first))
@@ -168,7 +168,7 @@ class Convolutions:
         first, *others = self.last(ends, gates)
         for z in others:
             first += z
-        return folded(first, ends[0].shape[1] // maps.sources)
+        return folded(first, ends[0].shape[1])
 
 
 class Reductions:
@@ -179,12 +179,11 @@ class Reductions:
         self.norms = Norms([m.norm for m in modules])
 
     def __call__(self, maps: Maps, gate: Tensor) -> Tensor:
-        """A map of all targets."""
+        """A map of all slots."""
         a, b = stacked(self.straight), stacked(self.shifted)
         zero = torch.zeros_like(a)
         p = torch.cat([torch.cat([a, zero], 2), torch.cat([zero, b], 2)], 1)
-        y = self.norms(maps.even_and_odd, p, gate)
-        return folded(y, y.shape[1] // maps.sources)
+        return self.norms(maps.even_and_odd, p, gate)
 
 
 class Mixture:
@@ -198,7 +197,7 @@ class Mixture:
         self.norms = [Norms([m[1] for m in group]) for group in pools]
         self.identity = identity
 
-    def __call__(self, maps: Maps, gates: Sequence[Tensor], start: Tensor | None) -> Tensor:
+    def __call__(self, maps: Maps, gates: Sequence[Tensor], kept: Tensor | None, start: Tensor | None) -> Tensor:
         """A map of all targets, added to ``start``; ``gates``: of the pools, then of the identity."""
         x, shift, factors = joined(maps.states), None, list(gates)
         q = [x] if self.identity else []
@@ -210,11 +209,25 @@ class Mixture:
             q.insert(0, pooled)
         functions = joined(q)
         m = torch.stack(factors).view(len(factors), maps.sources, maps.targets, -1).diag_embed()
-        m = m.transpose(2, 3).reshape(functions.shape[1], -1)  # (function, source, channel), (target, channel)
+        m = m.transpose(2, 3)  # (function, source, channel, target, channel)
+        shift = None if shift is None else shift.view(maps.sources, maps.targets, -1)
+        if kept is not None:
+            return self._of_each_image(functions, m, kept.view(maps.sources, maps.targets, -1), shift, start)
+        m = m.reshape(functions.shape[1], -1)
         mixed = rows(functions) @ m if start is None else torch.addmm(rows(start), rows(functions), m)
         if shift is not None:
-            mixed = mixed + shift.view(maps.sources, -1).sum(0)
+            mixed = mixed + shift.sum(0).flatten()
         return image(mixed, functions)
+
+    @staticmethod
+    def _of_each_image(x: Tensor, m: Tensor, kept: Tensor, shift: Tensor | None, start: Tensor | None) -> Tensor:
+        """The same where every image n has a matrix M_n of its own; ``kept``: (sources, targets, images)."""
+        of_image = torch.einsum("qsctd,stn->nqsctd", m, kept).reshape(len(x), x.shape[1], -1)
+        mixed = rows(x).view(len(x), -1, x.shape[1]) @ of_image
+        if shift is not None:
+            mixed = mixed + torch.einsum("stc,stn->ntc", shift, kept).flatten(1)[:, None]
+        mixed = image(mixed.flatten(0, 1), x)
+        return mixed if start is None else start + mixed
 
     def _standardised(self, pooled: Tensor, maps: Maps) -> Tensor:
         """(Q - mean) / sqrt(var + eps); all targets see the same batch."""
@@ -259,7 +272,7 @@ class Stage:
         self.counts = [len(part) for part in order]
         self.edges, self.order = torch.tensor(edges), torch.tensor([k for part in order for k in part])
 
-    def __call__(self, states: Sequence[Tensor], gates: Tensor) -> Tensor:
+    def __call__(self, states: Sequence[Tensor], gates: Tensor, kept: Tensor | None = None) -> Tensor:
         """What the sources' ``states`` add to the targets, (batch, targets x channels, height, width)."""
         channels = states[0].shape[1]
         maps = Maps(states, self.targets)
@@ -267,10 +280,15 @@ class Stage:
         gate = gates.index_select(0, edges).index_select(1, order).t()  # (ops, slots)
         gate = gate[:, :, None].expand(-1, -1, channels).flatten(1)
         convolutions, reductions, mixture = (part.unbind(0) for part in gate.split(self.counts))
-        parts = [self.convolutions(maps, convolutions)] if self.convolutions else []
-        parts += [self.reductions(maps, *reductions)] if self.reductions else []
-        total = sum(parts[1:], start=parts[0]) if parts else None
+        kept = None if kept is None else kept.index_select(0, edges)  # (slots, images)
+        of_slots = [self.convolutions(maps, convolutions)] if self.convolutions else []
+        of_slots += [self.reductions(maps, *reductions)] if self.reductions else []
+        total = sum(of_slots[1:], start=of_slots[0]) if of_slots else None
+        if total is not None:
+            if kept is not None:
+                total = total * kept.t().repeat_interleave(channels, 1)[:, :, None, None]
+            total = folded(total, self.targets * channels)
         if self.mixture is None:
             assert total is not None, "a stage has at least one candidate"
             return total
-        return self.mixture(maps, mixture, total)
+        return self.mixture(maps, mixture, kept, total)

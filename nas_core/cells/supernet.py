@@ -58,6 +58,12 @@ def _output(op: nn.Module, x: Tensor, drawn: bool) -> Tensor:
         return op(x.detach())
 
 
+def gate(gates: Tensor, kept: Tensor | None, edge: int, op: int) -> Tensor:
+    """What multiplies an operation's output: one number, or with drop-path one for each image, (images, 1, 1, 1)."""
+    z = gates[edge, op]
+    return z if kept is None else (z * kept[edge])[:, None, None, None]
+
+
 class SearchCell(nn.Module):
     """One cell of the supernet: every intermediate node sums gate x operation over its incoming edges.
 
@@ -94,18 +100,21 @@ class SearchCell(nn.Module):
         """The modules of an edge, in the order of the candidates."""
         return cast(nn.ModuleList, self.operations[edge])
 
-    def forward(self, inputs: Sequence[Tensor], gates: Tensor, observed: Tensor | None = None) -> Tensor:
+    def forward(
+        self, inputs: Sequence[Tensor], gates: Tensor, observed: Tensor | None = None, kept: Tensor | None = None
+    ) -> Tensor:
         """``gates``: (edges, ops); an operation whose gate is exactly zero is neither computed nor stored.
 
         Unless ``observed`` (bool, of the same shape) marks it: then its output O(x) is computed without a graph, adds
         zero to the node, and gives its gate the gradient <dL/dX, O(x)>, the cost it would have (ProxylessNAS).
+        ``kept``: (edges, images), what drop-path multiplies each image's output of an edge by.
         """
         states = [preprocess(x) for preprocess, x in zip(self.preprocess, inputs, strict=True)]
         drawn = gates.detach().ne(0).tolist()
         wanted = drawn if observed is None else observed.tolist()
         for node in self.topology.intermediate:
             terms = [
-                gates[e, k] * _output(op, states[self.topology.edges[e][0]], drawn[e][k])
+                gate(gates, kept, e, k) * _output(op, states[self.topology.edges[e][0]], drawn[e][k])
                 for e in self.topology.incoming[node]
                 for k, op in enumerate(self.candidates(e))
                 if (drawn[e][k] or wanted[e][k]) and not self.zero[e][k]
@@ -159,18 +168,24 @@ class Supernet(nn.Module):
         initialise(self, generator)
 
     def forward(
-        self, images: Tensor, gates: Tensor, output_gates: Tensor | None = None, observed: Tensor | None = None
+        self,
+        images: Tensor,
+        gates: Tensor,
+        output_gates: Tensor | None = None,
+        observed: Tensor | None = None,
+        kept: Tensor | None = None,
     ) -> Tensor:
         """Class logits (batch, classes) of ``images`` (batch, channels, side, side).
 
         ``gates``: (layers, edges, ops), the edge variables Z; ``output_gates``: (layers,), ones that multiply the
         cells' outputs, so that their gradients are the costs at the output nodes; ``observed``: bool, like ``gates``,
-        operations whose cost is wanted although their gate is zero.
+        operations whose cost is wanted although their gate is zero; ``kept``: (layers, edges, batch), drop-path's
+        factors, 0 or 1 / (1 - p), of what an edge gives for an image.
         """
         older = newer = self.stem(images)
         for layer, cell in enumerate(self.cells):
-            seen = None if observed is None else observed[layer]
-            out = cell((older, newer)[-self.space.topology.inputs :], gates[layer], seen)
+            seen, paths = (None if t is None else t[layer] for t in (observed, kept))
+            out = cell((older, newer)[-self.space.topology.inputs :], gates[layer], seen, paths)
             older, newer = newer, out if output_gates is None else output_gates[layer] * out
         return self.classifier(newer.mean(dim=(2, 3)))
 

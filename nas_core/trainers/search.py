@@ -17,8 +17,9 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 from torch.func import functional_call
 
+from nas_core.cells.fused import FORMULATIONS
 from nas_core.cells.genotype import DERIVE_RULES, Genotype
-from nas_core.cells.supernet import Supernet
+from nas_core.cells.operations import kept_paths
 from nas_core.config import RunConfig
 from nas_core.data import load
 from nas_core.probes import Child, CostProbe, LossProbe, accuracy, entropy, probabilities, recalibrated
@@ -43,7 +44,7 @@ class Search:
         self.generators = {s: Generator().manual_seed(config.seed * len(STREAMS) + i) for i, s in enumerate(STREAMS)}
         network, init = config.network, self.generators["init"]
         self.space = network.space()
-        self.model = Supernet(
+        self.model = FORMULATIONS[config.formulation](
             self.space,
             channels=network.channels,
             layers=network.layers,
@@ -127,7 +128,7 @@ class Search:
         Where the step is not one pass on them, the probes have a pass of their own that changes nothing.
         """
         method, rewarded = self.config.method, self.relaxation.costs == "reward"
-        if method.update_alpha and not rewarded and method.hypergradient == "first order":
+        if method.update_alpha and method.one_pass:
             self._pass("search", search, weights=False, alpha=True)
             return
         if {"losses", "costs"} & set(self.config.probes):
@@ -171,7 +172,9 @@ class Search:
         gates = self.gates(z).requires_grad_(measure)
         ones = torch.ones(len(gates), device=self.config.device, requires_grad=measure)
         observed = self.architecture.observed(a) if learn_alpha else None
-        arguments = (images, gates, ones if "costs" in self.config.probes else None, observed)
+        drop = self.config.method.drop_path
+        kept = kept_paths((*gates.shape[:2], len(images)), drop, stream).to(gates) if drop else None
+        arguments = (images, gates, ones if "costs" in self.config.probes else None, observed, kept)
         logits = functional_call(self.model, self._statistics(), arguments) if spectator else self.model(*arguments)
         loss = F.cross_entropy(logits, labels)
         if "losses" in self.config.probes:

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from nas_core import papers
 from nas_core.cells.closed_forms import Count, auxiliary_count, evaluation_count
 from nas_core.cells.counts import multiply_adds, parameters
-from nas_core.cells.evaluation import EVALUATED, STEMS, EvaluationNetwork, drop_path
+from nas_core.cells.evaluation import EVALUATED, STEMS, EvaluationNetwork
 from nas_core.cells.genotype import CellGenotype, Genotype, released
+from nas_core.cells.operations import kept_paths
 from nas_core.errors import UserError
 
 COUNTS = papers.printed("counts").set_index("arch")
@@ -168,9 +169,9 @@ def test_a_node_without_edges_is_a_map_of_zeros() -> None:
 
 
 def test_exact_drop_path_keeps_the_mean() -> None:
-    """Whole maps are zeroed, the others rescaled; the share is the probability."""
-    y = drop_path(torch.ones(20_000, 2, 3, 3), 0.2, generator()).flatten(1)
-    assert (y == y[:, :1]).all()
+    """Zero, or rescaled; the share of zeros is the probability."""
+    y = kept_paths((20_000, 3), 0.2, generator())
+    assert y.shape == (20_000, 3)
     assert y.unique().tolist() == [0.0, 1.25]
     assert y.mean().item() == pytest.approx(1, abs=5 * 0.5 / 20_000**0.5)
 

@@ -8,17 +8,16 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
-from small import NOT_NONE, batch, generator, mixture, network, random_path, shape_of_gates
+from small import NOT_NONE, batch, generator, kept_paths, mixture, network, random_path, shape_of_gates
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
 from nas_core.cells import depthwise
-from nas_core.cells.fused import FusedSupernet, build_supernet, fused_applies, rectangles
+from nas_core.cells.fused import FusedSupernet, fused_applies, rectangles
 from nas_core.cells.grouped import pointwise
 from nas_core.cells.operations import CANDIDATES, Style
 from nas_core.cells.supernet import Supernet
 from nas_core.cells.topology import Topology, darts_cell, minimal_cell, modified_cell, simplified_cell
-from nas_core.errors import UserError
 
 TOPOLOGIES = [*map(darts_cell, range(1, 6)), minimal_cell(), simplified_cell(), modified_cell()]
 
@@ -47,21 +46,25 @@ def pair(*, reductions: bool = True, seed: int = 0, **settings: Any) -> tuple[Su
     return plain, fused(plain, reductions)
 
 
-def gradients(model: Supernet, gates: Tensor, images: Tensor, labels: Tensor) -> tuple[Tensor, list[Tensor | None]]:
+def gradients(
+    model: Supernet, gates: Tensor, images: Tensor, labels: Tensor, kept: Tensor | None = None
+) -> tuple[Tensor, list[Tensor | None]]:
     """Class logits; gradients of the gates, of the output gates and of all weights, None where there is none."""
     z, ones = gates.clone().requires_grad_(), torch.ones(len(gates), dtype=gates.dtype, requires_grad=True)
-    logits = model(images, z, ones)
+    logits = model(images, z, ones, kept=kept)
     wanted = [z, ones, *model.parameters()]
     return logits.detach(), list(torch.autograd.grad(F.cross_entropy(logits, labels), wanted, allow_unused=True))
 
 
-def assert_equal(plain: Supernet, model: Supernet, gates: Tensor, images: Tensor, labels: Tensor) -> None:
+def assert_equal(
+    plain: Supernet, model: Supernet, gates: Tensor, images: Tensor, labels: Tensor, kept: Tensor | None = None
+) -> None:
     """Logits within 1e-12, every gradient within 1e-10 of its tensor's largest entry, running statistics in 1e-12.
 
     Gradients that are zero in exact arithmetic, as that of a weight whose scale a batch norm undoes, are round-off in
     both: what is smaller than 1e-13 of the largest gradient of all counts as equal.
     """
-    (logits, grads), (other, others) = (gradients(m, gates, images, labels) for m in (plain, model))
+    (logits, grads), (other, others) = (gradients(m, gates, images, labels, kept) for m in (plain, model))
     assert (logits - other).abs().max() <= 1e-12 * logits.abs().max()
     floor = 1e-13 * max(g.abs().max().item() for g in grads if g is not None)
     names = ["gates", "output gates", *(name for name, _ in plain.named_parameters())]
@@ -91,6 +94,7 @@ def cases(draw: st.DrawFn) -> dict[str, Any]:
         "side": draw(st.sampled_from([1, 2, 3, 4, 5, 7, 8, 9])),
         "gates": draw(st.sampled_from(["mixture", "one-hot", "sparse", "any sign"])),
         "training": draw(st.booleans()),
+        "drop": draw(st.sampled_from([0.0, 0.0, 0.3])),
     }  # fmt: skip
 
 
@@ -109,8 +113,10 @@ def test_property_fused_is_plain(case: dict[str, Any]) -> None:
     plain, model = pair(**case["settings"])
     plain.train(case["training"])
     model.train(case["training"])
-    images, labels = batch(6, case["side"], seed=case["settings"]["seed"])
-    assert_equal(plain, model, gates_of(plain, case["gates"], case["settings"]["seed"]), images, labels)
+    seed = case["settings"]["seed"]
+    images, labels = batch(6, case["side"], seed=seed)
+    kept = kept_paths(plain, 6, case["drop"], seed) if case["drop"] else None
+    assert_equal(plain, model, gates_of(plain, case["gates"], seed), images, labels, kept)
 
 
 @pytest.mark.parametrize("topology", TOPOLOGIES, ids=lambda t: f"{t.name}{t.nodes}")
@@ -121,7 +127,8 @@ def test_exact_fused_is_plain(topology: Topology, side: int) -> None:
         plain, model = pair(topology=topology, layers=3, affine=affine)
         images, labels = batch(5, side)
         for kind in ("mixture", "one-hot", "sparse"):
-            assert_equal(plain, model, gates_of(plain, kind, side), images, labels)
+            for kept in (None, kept_paths(plain, 5, 0.3, side)):
+                assert_equal(plain, model, gates_of(plain, kind, side), images, labels, kept)
 
 
 @pytest.mark.parametrize("big", [False, True])
@@ -216,23 +223,25 @@ def test_state_loads_both_ways() -> None:
 
 def test_weights_are_drawn_as_the_plain_ones() -> None:
     settings = {"channels": 4, "layers": 2, "classes": 10, "in_channels": 1, "reductions": True, "head_bias": False}
-    space, names = network().space, ("plain", "fused")
-    first, second = (build_supernet(space, formulation=f, generator=generator(4), **settings) for f in names)
-    assert (type(first), type(second)) == (Supernet, FusedSupernet)
+    first, second = (
+        formulation(network().space, generator=generator(4), **settings) for formulation in (Supernet, FusedSupernet)
+    )
     for a, b in zip(first.parameters(), second.parameters(), strict=True):
         assert torch.equal(a, b)
-    with pytest.raises(UserError, match="unknown formulation 'fast'"):
-        build_supernet(space, formulation="fast", generator=generator(), **settings)
 
 
-@pytest.mark.parametrize("change", ["normaliser instance", "normaliser layer", "order crb", "order cbr"])
-def test_unusual_styles_are_plain(change: str) -> None:
-    style = dict([change.split()])
-    assert not fused_applies(Style(**style))
+def test_unusual_styles_are_for_the_plain_one() -> None:
+    for change in ({"normaliser": "instance"}, {"normaliser": "layer"}, {"order": "crb"}, {"order": "cbr"}):
+        assert not fused_applies(Style(**change))
     assert fused_applies(Style(affine=True, eps=0.1))
-    space = network(**style).space
-    settings = {"channels": 4, "layers": 1, "classes": 10, "in_channels": 1, "reductions": False, "head_bias": False}
-    assert type(build_supernet(space, formulation="fused", generator=generator(), **settings)) is Supernet
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+def test_exact_fused_is_plain_on_cuda() -> None:
+    plain, model = (m.cuda() for m in pair(topology=darts_cell(3), layers=3, affine=True))
+    for kind in ("mixture", "one-hot"):
+        arguments = [t.cuda() for t in (gates_of(plain, kind, 0), *batch(5, 7), kept_paths(plain, 5, 0.3, 0))]
+        assert_equal(plain, model, *arguments)
 
 
 def test_exact_cumulative_statistics() -> None:

@@ -52,6 +52,21 @@ def test_nothing_moves_when_all_is_frozen(method: str) -> None:
     assert (result.arrays["cost_sq"] > 0).any()
 
 
+@pytest.mark.parametrize("method", ["concrete drop-path", "softmax bi-level"])
+def test_drop_path_acts_while_learning_and_not_while_measuring(method: str) -> None:
+    """Every edge of every layer gives nothing for about 3 of 10 images; accuracies are those of the whole network."""
+    search = Search(config(method, method=METHODS[method].but(drop_path=0.3)))
+    seen: list[torch.Tensor | None] = []
+    search.model.register_forward_pre_hook(lambda model, arguments: seen.append((*arguments, None, None, None)[4]))
+    run(search)
+    passes = search.total * (2 if method == "softmax bi-level" else 1)
+    kept = torch.stack([t for t in seen if t is not None])
+    assert kept.shape == (passes, 1, 5, 20)
+    assert kept.unique().tolist() == pytest.approx([0, 1 / 0.7])
+    assert (kept == 0).float().mean().item() == pytest.approx(0.3, abs=5 * (0.21 / kept.numel()) ** 0.5)
+    assert seen[-1] is None
+
+
 def test_the_weight_step_of_bilevel_search_changes_no_logits() -> None:
     """The logits after a step are those of the architecture step alone."""
     both = Search(config("softmax bi-level"))
