@@ -83,6 +83,16 @@ def test_end_to_end_with_reductions_and_bias(method: str) -> None:
     assert genotype.reduce.width() + genotype.reduce.mid() == 6
 
 
+@pytest.mark.parametrize("method", [name for name in METHODS if config(name).formulation == "fused"])
+def test_both_formulations_search_alike(method: str) -> None:
+    """Six steps in float32: logits that have moved by 0.2 or more differ by less than 1e-5, and weights likewise."""
+    fused, plain = finished(method), run(Search(config(method, formulation="plain")))
+    assert type(fused.model) is not type(plain.model)
+    torch.testing.assert_close(fused.logits, plain.logits, rtol=0, atol=1e-5)
+    for ours, theirs in zip(fused.weights, plain.weights, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5 * theirs.abs().max().item())
+
+
 @pytest.mark.parametrize("cell", ["minimal", "simplified", "modified"])
 @pytest.mark.parametrize("method", ["one-hot", "softmax bi-level"])
 def test_end_to_end_in_other_cells(method: str, cell: str) -> None:
