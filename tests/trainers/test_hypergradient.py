@@ -14,7 +14,10 @@ from small import METHODS, assert_same, batch, config, mixture, network
 from torch import Tensor, nn
 from toys import random, smooth_problem
 
-from nas_core.cells.topology import minimal_cell
+from nas_core.cells import depthwise
+from nas_core.cells.fused import FusedSupernet
+from nas_core.cells.supernet import Space
+from nas_core.cells.topology import darts_cell, minimal_cell
 from nas_core.trainers import Search
 from nas_core.trainers.hypergradient import exact, finite_difference, loss_on
 
@@ -188,3 +191,22 @@ def test_second_order_differs_from_first() -> None:
         search.step()
         gradients.append(search.logits.grad)
     assert all(not torch.allclose(a, b, rtol=1e-3) for a, b in itertools.combinations(gradients, 2))
+
+
+def test_a_finite_difference_computes_each_gradient_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Filters' gradients in the virtual step and of the loss behind it, and none where only the gates' are wanted."""
+    calls: list[Tensor] = []
+    original = depthwise.weight_gradient
+    monkeypatch.setattr(depthwise, "weight_gradient", lambda *a: (calls.append(a[0]), original(*a))[1])
+    model = FusedSupernet(
+        Space(darts_cell(2)), channels=4, layers=1, classes=10, in_channels=1, reductions=False, head_bias=True,
+        generator=torch.Generator().manual_seed(0),
+    ).double()  # fmt: skip
+    loss, gates = loss_on(model, *batch()), mixture(model).requires_grad_()
+    plain = network(darts_cell(2), head_bias=True)
+    plain.load_state_dict(model.state_dict())
+    ours = finite_difference(loss, loss, list(model.parameters()), gates, XI, radius=1e-4)
+    assert len(calls) == 2 * 12  # two stages of six depthwise convolutions
+    theirs = loss_on(plain, *batch())
+    expected = finite_difference(theirs, theirs, list(plain.parameters()), gates, XI, radius=1e-4)
+    torch.testing.assert_close(ours, expected, rtol=1e-6, atol=1e-9)
