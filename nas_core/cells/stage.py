@@ -26,7 +26,7 @@ from nas_core.cells.grouped import (
 )
 from nas_core.cells.operations import FactorizedReduce
 
-SMALL = 2**17  # numbers in a map up to which maps are joined: fewer calls then matter more than fewer copies
+SMALL = 2**16  # numbers in a map up to which maps are joined: fewer calls then matter more than fewer copies
 
 
 class Norms:
