@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from nas_core.cells.operations import CANDIDATES
 from nas_core.config import PROBES, Alpha, Data, Method, Network, RunConfig, Weights
 from nas_core.errors import UserError, choose
+from nas_core.papers import PROFILES
 
-PROFILES = ("smoke", "laptop", "paper")
 # Settings were chosen on the tuning seeds only; no reported number may use them.
 TUNING_SEEDS = tuple(range(100, 110))
 REPORTING_SEEDS = {"smoke": (0, 1), "laptop": (0, 1, 2, 3, 4), "paper": tuple(range(10))}
@@ -49,62 +50,38 @@ def _cifar(epochs: int, batch: int, *, bilevel: bool = False, held_out: bool = F
     return Size("cifar10", train, search, 16, 8, epochs, batch, 0.025, 3e-4, valid=valid, test=test)
 
 
-SIZES: dict[str, dict[str, Size]] = {
-    "W-SNAS8": {
-        "smoke": _tiny(),
-        "laptop": Size("fashion7", 2000, 0, 8, 1, 12, 64, 0.3, 0.03),
-        "paper": _cifar(150, 96),
-    },
-    "W-DSNAS8": {
-        "smoke": _tiny(),
-        "laptop": Size("fashion7", 8000, 0, 8, 1, 16, 64, 0.3, 0.01),
-        "paper": _cifar(150, 96),
-    },
-    "W-DARTS8": {
-        "smoke": _tiny(search=64),
-        "laptop": Size("fashion7", 150, 2000, 8, 1, 80, 32, 0.1, 0.05, w_decay=0.0),
-        "paper": _cifar(50, 96, bilevel=True),
-    },
-    "W-SNAS8r": {
-        "smoke": _tiny(),
-        "laptop": Size("fashion7", 3000, 0, 8, 1, 16, 64, 0.3, 0.005),
-        "paper": Size("fashion7", 3000, 0, 8, 1, 16, 64, 0.3, 0.005),
-    },
-    "W-DSNAS8r": {
-        "smoke": _tiny(layers=2),
-        "laptop": Size("fashion7", 8000, 0, 8, 2, 16, 64, 0.3, 0.003),
-        "paper": Size("fashion7", 8000, 0, 8, 2, 16, 64, 0.3, 0.003),
-    },
-    "W-DARTS8r": {
-        "smoke": _tiny(search=64),
-        "laptop": Size("fashion7", 150, 2000, 16, 1, 100, 32, 0.1, 0.05, w_decay=0.0),
-        "paper": Size("fashion7", 150, 2000, 16, 1, 100, 32, 0.1, 0.05, w_decay=0.0),
-    },
-    "W-DARTSslr": {
-        "smoke": _tiny(),
-        "laptop": Size("fashion7", 150, 0, 16, 1, 100, 32, 0.1, 0.05, w_decay=0.0),
-        "paper": Size("fashion7", 150, 0, 16, 1, 100, 32, 0.1, 0.05, w_decay=0.0),
-    },
-    "S-SNAS-mild": {
-        "smoke": _tiny(layers=3, held_out=100),
-        "laptop": Size("fashion7", 960, 0, 4, 3, 14, 64, 0.1, 0.08, valid=500, test=2000),
-        "paper": _cifar(150, 64, held_out=True),
-    },
-    "S-DARTS1": {
-        "smoke": _tiny(search=64, layers=3, held_out=100),
-        "laptop": Size("fashion7", 960, 960, 4, 3, 14, 64, 0.1, 0.08, valid=500, test=2000),
-        "paper": _cifar(50, 64, bilevel=True, held_out=True),
-    },
-    "S-SNASr": {
-        "smoke": _tiny(held_out=100),
-        "laptop": Size("fashion7", 2000, 0, 8, 1, 16, 64, 0.1, 0.02, valid=2000, test=4000),
-        "paper": Size("fashion7", 2000, 0, 8, 1, 16, 64, 0.1, 0.02, valid=2000, test=4000),
-    },
-    "S-DARTS1r": {
-        "smoke": _tiny(search=64, held_out=100),
-        "laptop": Size("fashion7", 2000, 2000, 8, 1, 16, 64, 0.1, 0.02, valid=2000, test=4000),
-        "paper": Size("fashion7", 2000, 2000, 8, 1, 16, 64, 0.1, 0.02, valid=2000, test=4000),
-    },
+def _sizes(smoke: Size, laptop: Size, paper: Size | None = None) -> dict[str, Size]:
+    """The sizes of a run by profile. Reduced runs have none of their own at paper: they stay as they are at laptop."""
+    return {"smoke": smoke, "laptop": laptop, "paper": paper or laptop}
+
+
+SIZES = {
+    "W-SNAS8": _sizes(_tiny(), Size("fashion7", 2000, 0, 8, 1, 12, 64, 0.3, 0.03), _cifar(150, 96)),
+    "W-DSNAS8": _sizes(_tiny(), Size("fashion7", 8000, 0, 8, 1, 16, 64, 0.3, 0.01), _cifar(150, 96)),
+    "W-DARTS8": _sizes(
+        _tiny(search=64),
+        Size("fashion7", 150, 2000, 8, 1, 80, 32, 0.1, 0.05, w_decay=0.0),
+        _cifar(50, 96, bilevel=True),
+    ),
+    "W-SNAS8r": _sizes(_tiny(), Size("fashion7", 3000, 0, 8, 1, 16, 64, 0.3, 0.005)),
+    "W-DSNAS8r": _sizes(_tiny(layers=2), Size("fashion7", 8000, 0, 8, 2, 16, 64, 0.3, 0.003)),
+    "W-DARTS8r": _sizes(_tiny(search=64), Size("fashion7", 150, 2000, 16, 1, 100, 32, 0.1, 0.05, w_decay=0.0)),
+    "W-DARTSslr": _sizes(_tiny(), Size("fashion7", 150, 0, 16, 1, 100, 32, 0.1, 0.05, w_decay=0.0)),
+    "S-SNAS-mild": _sizes(
+        _tiny(layers=3, held_out=100),
+        Size("fashion7", 960, 0, 4, 3, 14, 64, 0.1, 0.08, valid=500, test=2000),
+        _cifar(150, 64, held_out=True),
+    ),
+    "S-DARTS1": _sizes(
+        _tiny(search=64, layers=3, held_out=100),
+        Size("fashion7", 960, 960, 4, 3, 14, 64, 0.1, 0.08, valid=500, test=2000),
+        _cifar(50, 64, bilevel=True, held_out=True),
+    ),
+    "S-SNASr": _sizes(_tiny(held_out=100), Size("fashion7", 2000, 0, 8, 1, 16, 64, 0.1, 0.02, valid=2000, test=4000)),
+    "S-DARTS1r": _sizes(
+        _tiny(search=64, held_out=100),
+        Size("fashion7", 2000, 2000, 8, 1, 16, 64, 0.1, 0.02, valid=2000, test=4000),
+    ),
 }
 
 SNAS = Method(relaxation="concrete", temperature=(1.0, 0.03))
@@ -119,57 +96,44 @@ def _run(
     *,
     wiring: bool,
     nodes: int = 4,
-    candidates: tuple[str, ...] | None = None,
-    probes: tuple[str, ...] = ("losses", "costs"),
+    candidates: tuple[str, ...] = CANDIDATES,
+    reductions: bool = False,
 ) -> RunConfig:
-    """``wiring``: normal cells only and a classifier without bias; otherwise DARTS's reductions and biased head."""
-    network = Network(
-        nodes=nodes, channels=size.channels, layers=size.layers, reductions=not wiring, head_bias=not wiring
-    )
-    if candidates is not None:
-        network = network.but(candidates=candidates)
+    """``wiring``: a classifier without bias, clipped logits' gradients; otherwise DARTS's head, and accuracies too."""
     # Logits start at N(1, 0.01^2) in the released SNAS and DSNAS codes and at 0.001 N(0, 1) in that of DARTS.
     mean, std = (0.0, 1e-3) if method.relaxation == "softmax" else (1.0, 1e-2)
+    network = Network(
+        nodes=nodes, channels=size.channels, layers=size.layers, reductions=reductions, head_bias=not wiring
+    )
     return RunConfig(
         run="?",
         profile="?",
         seed=0,
         data=Data(name=size.data, train=size.train, search=size.search, valid=size.valid, test=size.test),
-        network=network,
+        network=network.but(candidates=candidates),
         method=method,
         weights=Weights(lr=size.w_lr, lr_min=FLOOR * size.w_lr, decay=size.w_decay),
         alpha=Alpha(lr=size.alpha_lr, clip=10.0 if wiring else None, init_mean=mean, init_std=std),
         epochs=size.epochs,
         batch=size.batch,
-        probes=probes,
+        probes=("losses", "costs") if wiring else PROBES,
     )
 
 
-def _search(size: Size, method: Method) -> RunConfig:
-    return _run(size, method, wiring=False, probes=PROBES)
-
-
-def _search_reduced(size: Size, method: Method) -> RunConfig:
-    """One normal cell with two nodes and five candidates."""
-    config = _run(size, method, wiring=False, nodes=2, candidates=FIVE_OPS, probes=PROBES)
-    return config.but(network=config.network.but(reductions=False))
-
-
 # ``eta`` of the mild constraint is not published; 1.5e-3 is the example of the released code's description.
+MILD = SNAS.but(resource_weight=1.5e-3)
 RECIPES: dict[str, Callable[[Size], RunConfig]] = {
     "W-SNAS8": lambda size: _run(size, SNAS, wiring=True),
     "W-DSNAS8": lambda size: _run(size, DSNAS, wiring=True),
     "W-DARTS8": lambda size: _run(size, DARTS1, wiring=True),
-    "W-SNAS8r": lambda size: _run(
-        size, SNAS.but(temperature=(0.3, 0.03)), wiring=True, nodes=2, candidates=FIVE_OPS
-    ),
+    "W-SNAS8r": lambda size: _run(size, SNAS.but(temperature=(0.3, 0.03)), wiring=True, nodes=2, candidates=FIVE_OPS),
     "W-DSNAS8r": lambda size: _run(size, DSNAS, wiring=True, nodes=2),
     "W-DARTS8r": lambda size: _run(size, DARTS1, wiring=True, nodes=2, candidates=FIVE_OPS),
     "W-DARTSslr": lambda size: _run(size, DARTS_SINGLE, wiring=True, nodes=2, candidates=FIVE_OPS),
-    "S-SNAS-mild": lambda size: _search(size, SNAS.but(resource_weight=1.5e-3)),
-    "S-DARTS1": lambda size: _search(size, DARTS1),
-    "S-SNASr": lambda size: _search_reduced(size, SNAS),
-    "S-DARTS1r": lambda size: _search_reduced(size, DARTS1),
+    "S-SNAS-mild": lambda size: _run(size, MILD, wiring=False, reductions=True),
+    "S-DARTS1": lambda size: _run(size, DARTS1, wiring=False, reductions=True),
+    "S-SNASr": lambda size: _run(size, SNAS, wiring=False, nodes=2, candidates=FIVE_OPS),
+    "S-DARTS1r": lambda size: _run(size, DARTS1, wiring=False, nodes=2, candidates=FIVE_OPS),
 }
 RUN_IDS = tuple(RECIPES)
 
