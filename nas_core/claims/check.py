@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,18 +11,12 @@ from scipy import stats
 from nas_core.catalogue import PROFILES
 from nas_core.claims.verdict import Verdict
 from nas_core.errors import choose
-from nas_core.papers import claims
+from nas_core.papers import COMPARISONS, claims
 from nas_core.runs import Record
 
 Measure = Callable[..., float]
 Records = Mapping[str, Sequence[Record]]  # run id -> one record a seed
 Measured = Mapping[str, float | Sequence[float]]  # claim -> the number, or one number a seed
-COMPARISONS: dict[str, Callable[[float, float], bool]] = {
-    ">": operator.gt,
-    ">=": operator.ge,
-    "<": operator.lt,
-    "<=": operator.le,
-}
 
 
 @dataclass(frozen=True)

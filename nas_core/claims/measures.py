@@ -24,6 +24,11 @@ def normal_prob(record: Record) -> np.ndarray:
     return record.array("prob")[:, 0]
 
 
+def none_prob(record: Record) -> np.ndarray:
+    """P(none) in the normal cell, (epochs + 1, edges)."""
+    return normal_prob(record)[..., none_index(record)]
+
+
 def dropped(record: Record) -> np.ndarray:
     """Whether the argmax of an edge is none, (epochs + 1, edges)."""
     return normal_prob(record).argmax(-1) == none_index(record)

@@ -4,15 +4,7 @@ from __future__ import annotations
 
 from nas_core.cells.topology import darts_cell
 from nas_core.claims.check import check
-from nas_core.claims.measures import (
-    dropped,
-    first_third,
-    none_index,
-    normal_prob,
-    rank_correlation,
-    share_dropped,
-    topology,
-)
+from nas_core.claims.measures import dropped, first_third, none_prob, rank_correlation, share_dropped, topology
 from nas_core.runs import Record
 
 
@@ -57,8 +49,7 @@ def input_edges_alive(record: Record) -> float:
 @check("C-W12d", "W-DSNAS8")
 def intermediate_edges_lost(record: Record) -> float:
     """Share of intermediate edges on which P(none) exceeds 0.5 at the end."""
-    none = normal_prob(record)[-1, list(topology(record).intermediate_edges), none_index(record)]
-    return float((none > 0.5).mean())
+    return float((none_prob(record)[-1, list(topology(record).intermediate_edges)] > 0.5).mean())
 
 
 @check("C-W12", "")
@@ -83,7 +74,7 @@ def dropping_trend(record: Record) -> float:
 @check("C-W14b", "W-DARTS8")
 def none_grows(record: Record) -> float:
     """Share of edges on which the mean P(none) of the last third exceeds that of the first."""
-    none = normal_prob(record)[1:, :, none_index(record)]
+    none = none_prob(record)[1:]
     third = max(1, len(none) // 3)
     return float((none[-third:].mean(0) > none[:third].mean(0)).mean())
 

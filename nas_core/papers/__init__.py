@@ -5,6 +5,7 @@ Every CSV file of this folder is read once and checked when it is read; each cal
 
 from __future__ import annotations
 
+import operator
 import re
 from functools import cache
 from importlib.resources import files
@@ -19,20 +20,12 @@ KINDS = ("figure", "table", "panel", "algorithm", "lemma", "item")
 GRADES = {"X": "exact", "S": "statistical", "R": "reference"}
 PROFILES = ("smoke", "laptop", "paper")
 PRINTED = (
-    "snas_table1",
-    "snas_table2",
-    "snas_table3",
-    "snas_text_numbers",
-    "wiring_fig10b",
-    "wiring_text_numbers",
-    "mixpath_table1",
-    "mixpath_table2",
-    "mixpath_table3",
-    "mixpath_text_numbers",
-    "proxyless_released",
-    "proxyless_nets",
+    "snas_table1", "snas_table2", "snas_table3", "snas_text_numbers",
+    "wiring_fig10b", "wiring_text_numbers",
+    "mixpath_table1", "mixpath_table2", "mixpath_table3", "mixpath_text_numbers",
+    "proxyless_released", "proxyless_nets",
     "counts",
-)
+)  # fmt: skip
 OPERATIONS = {
     "sep3": "sep_conv_3x3",
     "sep5": "sep_conv_5x5",
@@ -46,7 +39,7 @@ OPERATIONS = {
 }
 _ARTEFACT_COLUMNS = ("id", "paper", "kind", "shows", "notebook", "runs", "timed")
 _CLAIM_COLUMNS = ("id", "artefact", "paper", "grade", "sentence", "profile", "test", "comparison", "bound")
-COMPARISONS = (">", ">=", "<", "<=")
+COMPARISONS = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
 
 
 class ReleasedCell(NamedTuple):
