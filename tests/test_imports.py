@@ -15,7 +15,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # Nothing imports from its right, and what stands together does not import each other.
 ORDER = [
     {"errors", "workers"},
-    {"data", "papers"},
+    {"data", "files", "papers"},
     {"cells"},
     {"relaxations"},
     {"probes"},

@@ -15,11 +15,11 @@ from nas_core.driver.execute import Executed, execute
 from nas_core.driver.ledger import ledger
 from nas_core.driver.plan import Plan
 from nas_core.errors import UserError
+from nas_core.files import write_atomic
 from nas_core.report.compare import MISSING
 from nas_core.report.save import write_files
 from nas_core.runs import RunsFailed, obtain
 from nas_core.runs.claim import claim
-from nas_core.runs.files import write_atomic
 from nas_core.runs.pool import watched
 
 Echo = Callable[[str], None]

@@ -12,8 +12,8 @@ from pathlib import Path
 from nas_core import data, papers
 from nas_core.catalogue import PROFILES, configs
 from nas_core.errors import UserError, choose
+from nas_core.files import writing
 from nas_core.runs import location
-from nas_core.runs.files import writing
 from nas_core.runs.pool import default_jobs
 from nas_core.runs.store import repository
 from nas_core.session import runs_of

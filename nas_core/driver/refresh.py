@@ -11,8 +11,8 @@ from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 
 from nas_core.driver.plan import notebooks_folder
 from nas_core.errors import UserError
+from nas_core.files import write_atomic
 from nas_core.runs import location
-from nas_core.runs.files import write_atomic
 from nas_core.runs.store import repository
 
 ADDED = ("injected-parameters", "papermill-error-cell-tag")  # tags of cells that papermill puts in

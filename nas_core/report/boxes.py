@@ -12,8 +12,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Patch
 from matplotlib.transforms import Affine2D, Affine2DBase, ScaledTranslation
 from numpy.typing import ArrayLike
 
-from nas_core.report.diagrams import FONT, text_width
-from nas_core.report.style import DARK, FAINT, GREY, ink, new_axes, op_style, short, use_style
+from nas_core.report.style import DARK, FAINT, FONT, GREY, ink, new_axes, op_style, short, text_width, use_style
 
 TINTS = {"ReLU": "#FBE3B5", "Conv": "#D3E3F3", "BatchNorm": "#D5EBDD", "Pool": "#E6DDF1", "Linear": "#F6D9CB"}
 CELLS = {"normal": "#DCE3EC", "reduction": "#F2B37A"}
@@ -28,10 +27,12 @@ class Sheet:
         """``across`` and ``up``: the ends of the drawing; ``anchor``: 0 stands on the left, 0.5 in the middle."""
         self.ax = new_axes(across[1] - across[0] + 0.1, up[1] - up[0] + 0.1) if ax is None else ax
         self.ax.set_axis_off()
-        figure = self.ax.get_figure(root=True)
-        assert figure is not None
         origin = Affine2D().translate((anchor - 1) * across[0] - anchor * across[1], -up[1])
-        unit = origin + figure.dpi_scale_trans + ScaledTranslation(anchor, 1, cast(Affine2DBase, self.ax.transAxes))
+        unit = (
+            origin
+            + self.ax.figure.dpi_scale_trans
+            + ScaledTranslation(anchor, 1, cast(Affine2DBase, self.ax.transAxes))
+        )
         self.look: dict[str, Any] = {"transform": unit, "clip_on": False}
 
     def box(self, x: float, y: float, width: float, height: float, tint: str, gid: str) -> None:

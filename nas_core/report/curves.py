@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -13,21 +13,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from scipy.special import stdtrit
 
-from nas_core.report.style import (
-    GREY,
-    SERIES,
-    SHADE,
-    mark,
-    new_axes,
-    new_figure,
-    op_handles,
-    op_style,
-    spread_marks,
-    use_style,
-)
-
-if TYPE_CHECKING:
-    from nas_core.cells.topology import Topology
+from nas_core.cells.topology import Topology
+from nas_core.report.style import GREY, SERIES, SHADE, mark, new_axes, new_figure, op_handles, op_style, use_style
 
 Band = Literal["ci", "range"]
 Numbers = Sequence[float] | np.ndarray
@@ -47,6 +34,12 @@ def mean_band(series: np.ndarray, kind: Band = "ci") -> tuple[np.ndarray, np.nda
     quantile = stdtrit(np.maximum(frame.count() - 1, 1), 0.975)
     half = (quantile * frame.sem().fillna(0.0)).to_numpy()
     return mean, mean - half, mean + half
+
+
+def spread_marks(length: int, index: int, count: int = 5) -> list[int]:
+    """Where a curve carries its markers: about ``count`` points, shifted from curve to curve."""
+    step = max(1, length // count)
+    return [int(i) for i in np.arange(index * step // 3 % step if step > 1 else 0, length, step)]
 
 
 @use_style()
@@ -90,27 +83,23 @@ def accuracy_curves(
 
 
 @use_style()
-def dropped_curves(data: Mapping[str, np.ndarray], ax: Axes | None = None, *, x: Numbers | None = None) -> Axes:
+def dropped_curves(data: Mapping[str, np.ndarray], ax: Axes | None = None) -> Axes:
     """Share of dropped edges (argmax is none) over epochs among input, intermediate, all: label -> (seeds, T)."""
-    ax = accuracy_curves(data, ax, x=x, ylabel="share of dropped edges", kind="range")
+    ax = accuracy_curves(data, ax, ylabel="share of dropped edges", kind="range")
     ax.set_ylim(-0.03, 1.03)
     return ax
 
 
 @use_style()
-def entropy_curves(
-    entropy: Mapping[str, np.ndarray], ax: Axes | None = None, *, x: Numbers | None = None, ops: int | None = None
-) -> Axes:
+def entropy_curves(entropy: Mapping[str, np.ndarray], ax: Axes | None = None, *, ops: int | None = None) -> Axes:
     """Entropy of the architecture distribution, in nats: mean over edges with its band, and a thin line per edge.
 
     ``entropy``: label -> (seeds, T, E). The band is over seeds; thin lines are means over seeds. ``ops`` marks the
     entropy of a uniform choice among that many operations.
     """
-    ax = accuracy_curves({k: v.mean(axis=2) for k, v in entropy.items()}, ax, x=x, ylabel="entropy (nats)")
+    ax = accuracy_curves({k: v.mean(axis=2) for k, v in entropy.items()}, ax, ylabel="entropy (nats)")
     for index, values in enumerate(entropy.values()):
-        steps = np.arange(values.shape[1]) if x is None else x
-        colour = SERIES[index % len(SERIES)][0]
-        ax.plot(steps, values.mean(axis=0), color=colour, lw=0.5, alpha=0.5, gid="edge")
+        ax.plot(values.mean(axis=0), color=SERIES[index % len(SERIES)][0], lw=0.5, alpha=0.5, gid="edge")
     legend = ax.get_legend()
     known = [h for h in legend.legend_handles if h is not None] if legend else []
     ax.legend(handles=[*known, Line2D([], [], color=GREY, lw=0.5, label="one edge")])

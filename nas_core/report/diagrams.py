@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Patch
 from matplotlib.path import Path
-from matplotlib.textpath import TextPath
 
+from nas_core.cells.genotype import CellGenotype
+from nas_core.cells.topology import Topology
 from nas_core.report.layout import RADIUS, at, bounds, curve, output_node, place_labels, positions
 from nas_core.report.style import (
     DARK,
     FAINT,
+    FONT,
     GREY,
     WIRING_ORDER,
     ink,
@@ -29,17 +29,12 @@ from nas_core.report.style import (
     op_handles,
     op_style,
     short,
+    text_width,
     use_style,
 )
 
-if TYPE_CHECKING:
-    from nas_core.cells.genotype import CellGenotype
-    from nas_core.cells.topology import Topology
-
 INPUT_EDGE, INTERMEDIATE_EDGE = "#4D4D4D", "#0072B2"
-HIGHLIGHT = "#FFD24D"
 BEND = 0.42  # how far two parallel edges stand apart
-FONT = 8.0
 SCALE = 0.26  # inches per unit of a small drawing
 
 
@@ -66,6 +61,7 @@ class Look:
     marks: bool
 
 
+Box = tuple[float, float, float, float]  # left, right, bottom, top
 Drawn = list[tuple[Edge, np.ndarray]]  # edges with the control points of their curves
 Label = tuple[np.ndarray, str, str, str]  # the curve on which it sits, its text, the colour of its box, its gid
 BEZIER = (Path.MOVETO, Path.CURVE4, Path.CURVE4, Path.CURVE4)
@@ -104,7 +100,7 @@ def draw_cell(
     genotype: CellGenotype | None = None,
     *,
     labels: bool = True,
-    highlight: Collection[tuple[int, int]] | Mapping[tuple[int, int], str] | None = None,
+    highlight: Mapping[tuple[int, int], str] | None = None,
     texts: Mapping[tuple[int, int], str] | None = None,
     names: Mapping[int, str] | None = None,
 ) -> Axes:
@@ -112,8 +108,8 @@ def draw_cell(
 
     Without a genotype every candidate edge is shown with its number, intermediate edges in blue. With one, kept edges
     have the colour and the name of their operation, dropped ones are faint, and a node without any kept input is
-    hollow. Output edges (concatenation) are thin and dashed. ``highlight``: edges, output edges (node, output node)
-    included, that get a broad band beneath, in one colour or in the colours of a mapping. ``texts``: numbers on edges,
+    hollow. Output edges (concatenation) are thin and dashed. ``highlight``: colours of the broad bands beneath
+    some edges, output edges (node, output node) included. ``texts``: numbers on edges,
     output edges included, below their label; of parallel edges the first one gets it. ``names``: what stands beside
     input and output nodes, if not c_{k-2}, c_{k-1} and c_k. Raises ``ValueError`` for an edge that the cell lacks.
     """
@@ -122,8 +118,12 @@ def draw_cell(
     if ax is None:
         ax = new_axes(0.72 * (box[1] - box[0]), 0.72 * (box[3] - box[2]))
     _draw(ax, topology, drawn, LARGE, box, names or {})
-    for which in highlight or ():
-        _highlight(ax, _found(drawn, which, "highlight"), which, highlight)
+    highlight = highlight or {}
+    for which in highlight:
+        for _, points in _found(drawn, which, "highlight"):
+            band = FancyArrowPatch(path=Path(points, BEZIER), arrowstyle="-", lw=9, color=highlight[which], zorder=0.5)
+            band.set(alpha=0.75, capstyle="round", gid=f"highlight {which[0]}-{which[1]}")
+            ax.add_patch(band)
     write_labels(ax, topology, edge_labels(drawn, labels, texts or {}), drawn)
     return ax
 
@@ -139,22 +139,7 @@ def _found(drawn: Drawn, which: tuple[int, int], purpose: str) -> Drawn:
     raise ValueError(f"cannot {purpose} edge {which}: the cell has no such edge")
 
 
-def _highlight(ax: Axes, found: Drawn, which: tuple[int, int], colours: Collection | None) -> None:
-    colour = colours[which] if isinstance(colours, Mapping) else HIGHLIGHT
-    for _, points in found:
-        band = FancyArrowPatch(path=Path(points, BEZIER), arrowstyle="-", lw=9, color=colour, zorder=0.5)
-        band.set(alpha=0.75, capstyle="round", gid=f"highlight {which[0]}-{which[1]}")
-        ax.add_patch(band)
-
-
-def _draw(
-    ax: Axes,
-    topology: Topology,
-    drawn: Drawn,
-    look: Look,
-    box: tuple[float, float, float, float],
-    names: Mapping[int, str],
-) -> None:
+def _draw(ax: Axes, topology: Topology, drawn: Drawn, look: Look, box: Box, names: Mapping[int, str]) -> None:
     """All edges and nodes, in axes that show the part ``box`` (left, right, bottom, top) of the plane."""
     ax.set(xlim=box[:2], ylim=box[2:], aspect="equal")
     ax.set_axis_off()
@@ -221,21 +206,14 @@ def write_labels(ax: Axes, topology: Topology, labels: Sequence[Label], drawn: D
     """Put every label on its curve, in a box of its colour, apart from the other ones, nodes and edges."""
     if not labels:
         return
-    lines = [text.split("\n") for _, text, _, _ in labels]
-    widths = [max(map(text_width, some)) + 9 for some in lines]
-    heights = [FONT + 6.5 + 1.25 * FONT * (len(some) - 1) for some in lines]
+    widths = [text_width(text) + 9 for _, text, _, _ in labels]
+    heights = [FONT + 6.5 + 1.25 * FONT * text.count("\n") for _, text, _, _ in labels]
     sizes = np.stack([widths, heights], axis=-1) / points_per_unit(ax)
     others = [points for _, points in drawn if not any(points is p for p, *_ in labels)]
     spots = place_labels([points for points, *_ in labels], sizes, positions(topology).values(), others)
     for (_, words, colour, gid), (x, y) in zip(labels, spots, strict=True):
         text = ax.text(x, y, words, size=FONT, color=ink(colour), ha="center", va="center", zorder=7, gid=gid)
         text.set_bbox({"boxstyle": "round,pad=0.28,rounding_size=0.4", "fc": colour, "ec": "white", "lw": 0.9})
-
-
-def text_width(text: str, weight: str = "normal") -> float:
-    """The width of a line of text in points."""
-    path = TextPath((0, 0), text.strip() or "-", size=FONT, prop=FontProperties(weight=weight))
-    return float(path.get_extents().width)
 
 
 def points_per_unit(ax: Axes) -> float:

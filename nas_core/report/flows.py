@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import cycle, pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch, Polygon
 
-from nas_core.report.diagrams import FONT, draw_cell, drawn_edges, edge_labels, points_per_unit, write_labels
+from nas_core.cells.genotype import CellGenotype
+from nas_core.cells.topology import Topology
+from nas_core.report.diagrams import draw_cell, drawn_edges, edge_labels, points_per_unit, write_labels
 from nas_core.report.layout import at
-from nas_core.report.style import GREY, use_style
-
-if TYPE_CHECKING:
-    from nas_core.cells.genotype import CellGenotype
-    from nas_core.cells.topology import Topology
+from nas_core.report.style import FONT, GREY, use_style
 
 Paths = Mapping[str, Sequence[tuple[int, ...]]]  # of every flow the paths, each a list of nodes
 COLOURS = {"gradient": "#6CC7A6", "cost": "#F2966B"}

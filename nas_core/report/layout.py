@@ -8,13 +8,12 @@ Coordinates are in units in which neighbours are ``STEP`` apart and a node has r
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.bezier import BezierSegment, split_de_casteljau
 from numpy.typing import ArrayLike
 
-if TYPE_CHECKING:
-    from nas_core.cells.topology import Topology
+from nas_core.cells.topology import Topology
 
 STEP = 1.75
 RADIUS = 0.3
@@ -71,10 +70,7 @@ def _handles(topology: Topology, i: int, j: int, dx: float) -> np.ndarray:
 
 def at(points: np.ndarray, t: float | np.ndarray) -> np.ndarray:
     """Points of a cubic Bezier curve at parameters in [0, 1]; shape (..., 2)."""
-    t = np.asarray(t, dtype=float)[..., None]
-    weights = ((1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t**2 * (1 - t), t**3)
-    total: np.ndarray = sum((w * p for w, p in zip(weights, points, strict=True)), np.zeros(2))
-    return total
+    return np.asarray(BezierSegment(points)(t))
 
 
 def _cut(points: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
@@ -83,15 +79,8 @@ def _cut(points: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
     path = at(points, grid)
     outside = np.flatnonzero((np.hypot(*(path - start).T) >= rim) & (np.hypot(*(path - end).T) >= rim))
     first, last = grid[outside[0]], grid[outside[-1]]
-    corners = ((first, first, first), (first, first, last), (first, last, last), (last, last, last))
-    return np.array([_blossom(points, *c) for c in corners])
-
-
-def _blossom(points: np.ndarray, *t: float) -> np.ndarray:
-    """De Casteljau's division with another parameter at each level, which gives the control points of a part."""
-    for u in t:
-        points = points[:-1] + u * (points[1:] - points[:-1])
-    return np.asarray(points[0])
+    until_last, _ = split_de_casteljau(points, last)
+    return np.array(split_de_casteljau(until_last, first / last)[1])
 
 
 def bounds(topology: Topology, curves: Sequence[np.ndarray]) -> tuple[float, float, float, float]:

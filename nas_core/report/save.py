@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import io
 import json
 import math
-import os
 import platform
-import uuid
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from PIL import Image
 
 from nas_core import papers
 from nas_core.errors import UserError, choose
+from nas_core.files import write_together, writing
 from nas_core.report.style import caption, caption_text, use_style, whole
 from nas_core.report.tables import table_figure
 
@@ -73,11 +68,8 @@ def save(
 
 def picture(figure: Figure, kind: str = "png", dpi: int = DPI) -> bytes:
     """A figure with its caption as PNG or SVG, without dates and versions, so that equal figures are equal bytes."""
-    canvas, stripped = {
-        "png": (FigureCanvasAgg, {"Software": None}),
-        "svg": (FigureCanvasSVG, {"Date": None, "Creator": None}),
-    }[kind]
-    buffer, before, engine = io.BytesIO(), figure.canvas, figure.get_layout_engine()
+    stripped = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}[kind]
+    buffer, engine = io.BytesIO(), figure.get_layout_engine()
     figure.draw_without_rendering()  # lay out once, with room for legends outside; below their place is fixed
     figure.set_layout_engine("none")
     free = [legend for legend in figure.legends if legend.get_bbox_to_anchor() is figure.bbox]
@@ -85,11 +77,9 @@ def picture(figure: Figure, kind: str = "png", dpi: int = DPI) -> bytes:
         legend.set_bbox_to_anchor((0, 0, 1, 1), transform=figure.transFigure)
     try:
         with use_style():
-            canvas(figure).print_figure(
-                buffer, format=kind, dpi=dpi, bbox_inches=whole(figure), metadata=stripped, facecolor="white"
-            )
+            area = whole(figure)
+            figure.savefig(buffer, format=kind, dpi=dpi, bbox_inches=area, metadata=stripped, facecolor="white")
     finally:
-        figure.set_canvas(before)
         figure.set_layout_engine(engine)
         for legend in free:
             legend.set_bbox_to_anchor(None)
@@ -138,27 +128,10 @@ def _finite(value: float | None) -> float | None:
 
 
 def write_files(artefact: str, files: Mapping[Path, bytes]) -> None:
-    """Write all files of an artefact beside their places, then rename all; a failure leaves what was there before."""
-    mark = uuid.uuid4().hex[:8]
-    aside = {path: path.with_name(f".{path.name}.{mark}") for path in files}
-    folder = next(iter(files)).parent
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for path, content in files.items():
-            if path.is_dir():
-                raise IsADirectoryError(errno.EISDIR, f"{path.name} is a folder")
-            with open(aside[path], "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        for path, temporary in aside.items():
-            os.replace(temporary, path)
-        if (outdated := next(iter(files)).with_suffix(".svg")) not in files:
+    """Write all files of an artefact, or none of them, and remove a picture as SVG that is no longer one of them."""
+    first = next(iter(files))
+    with writing(first.parent, "name another folder", action=f"save {artefact} in"):
+        first.parent.mkdir(parents=True, exist_ok=True)
+        write_together(files)
+        if (outdated := first.with_suffix(".svg")) not in files:
             outdated.unlink(missing_ok=True)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise UserError(f"cannot save {artefact} in {folder} ({reason}); free space or name another folder.") from error
-    finally:
-        for temporary in aside.values():
-            with contextlib.suppress(OSError):
-                temporary.unlink()

@@ -30,7 +30,5 @@ def _pixels(figure: Figure) -> np.ndarray:
 def _joined(images: Sequence[np.ndarray], axis: int) -> np.ndarray:
     """Images one after the other along ``axis``, padded with white to a common size across it."""
     across = max(image.shape[1 - axis] for image in images)
-    gaps = [[(0, 0), (0, 0), (0, 0)] for _ in images]
-    for gap, image in zip(gaps, images, strict=True):
-        gap[1 - axis] = (0, across - image.shape[1 - axis])
+    gaps = [[(0, across - size if d == 1 - axis else 0) for d, size in enumerate(image.shape)] for image in images]
     return np.concatenate([np.pad(i, g, constant_values=1.0) for i, g in zip(images, gaps, strict=True)], axis)

@@ -14,8 +14,10 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
+from matplotlib.textpath import TextPath
 from matplotlib.transforms import Bbox
 
 from nas_core.papers import OPERATIONS
@@ -25,6 +27,7 @@ FAINT = "#C4C4C4"
 DARK = "#3B4754"  # outlines of nodes and boxes
 SHADE = "#EEF1F6"  # behind the panels of intermediate edges
 CAPTION_PT = 7.0
+FONT = 8.0  # points: letters of diagrams and tables
 
 
 @dataclass(frozen=True)
@@ -163,10 +166,11 @@ def whole(figure: Figure) -> Bbox:
     return Bbox([[0, -below], [width, height]])
 
 
-def spread_marks(length: int, index: int, count: int = 5) -> list[int]:
-    """Where a curve carries its markers: about ``count`` points, shifted from curve to curve."""
-    step = max(1, length // count)
-    return [int(i) for i in np.arange(index * step // 3 % step if step > 1 else 0, length, step)]
+def text_width(text: str, weight: str = "normal") -> float:
+    """The width in points of the widest line of a text in letters of FONT points; 0 without letters."""
+    prop = FontProperties(family="DejaVu Sans", weight=weight)
+    lines = [line for line in text.split("\n") if line.strip()]
+    return max((TextPath((0, 0), line, size=FONT, prop=prop).get_extents().width for line in lines), default=0.0)
 
 
 def ink(colour: str | np.ndarray) -> str:

@@ -10,22 +10,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
-from matplotlib.textpath import TextPath
 
 from nas_core import papers
 from nas_core.errors import UserError
-from nas_core.report.style import use_style
+from nas_core.report.style import FONT, text_width, use_style
 
 if TYPE_CHECKING:
     from nas_core.claims.verdict import Verdict
 
 PRINTED, SPREAD = "printed", "spread (standard deviation)"
-FONT, PAD, LINE = 8.0, 0.09, 0.155  # points; inches around a cell's text and for one of its lines
+PAD, LINE = 0.09, 0.155  # inches around a cell's text and for one of its lines
+WRAP = 38  # characters after which the text of a cell goes on in the next line
 
 
 def beside_printed(
-    printed: pd.DataFrame, measured: pd.DataFrame, *, key: str, columns: Mapping[str, str], label: str = "ours"
+    printed: pd.DataFrame, measured: pd.DataFrame, *, key: str, columns: Mapping[str, str]
 ) -> pd.DataFrame:
     """One row per ``key``: what the paper prints, the mean of what was measured, and its spread over seeds.
 
@@ -52,18 +51,18 @@ def beside_printed(
         if column in by_key:
             parts[f"{start}{PRINTED}"] = by_key[column].reindex(order)
         mean, spread = groups[column].mean(), groups[column].std(ddof=1)
-        parts[f"{start}{label}, {count}"] = mean.reindex(order)
+        parts[f"{start}ours, {count}"] = mean.reindex(order)
         if seeds > 1:
             parts[f"{start}{SPREAD}"] = spread.reindex(order)
     return pd.DataFrame(parts, index=pd.Index(order, name=key))
 
 
-def verdict_table(verdicts: Sequence[Verdict], claims: pd.DataFrame | None = None) -> pd.DataFrame:
+def verdict_table(verdicts: Sequence[Verdict]) -> pd.DataFrame:
     """One row per claim, indexed by its id: sentence, grade, verdict, value, threshold, number of seeds.
 
-    ``claims``: sentence and grade by claim id; the project's own if None. Raises :class:`UserError` for an unknown id.
+    Raises :class:`UserError` for an unknown id.
     """
-    known = papers.claims() if claims is None else claims
+    known = papers.claims()
     if unknown := [v.id for v in verdicts if v.id not in known.index]:
         raise UserError(f"no claim {', '.join(unknown)} in claims.csv.")
     rows = {
@@ -80,10 +79,10 @@ def verdict_table(verdicts: Sequence[Verdict], claims: pd.DataFrame | None = Non
     return pd.DataFrame(rows.values(), columns=names, index=pd.Index(rows, name="claim"))
 
 
-def verdict_text(verdicts: Sequence[Verdict], claims: pd.DataFrame | None = None) -> str:
+def verdict_text(verdicts: Sequence[Verdict]) -> str:
     """The verdicts as plain text, two lines a claim: id, grade, verdict, value and threshold; then the sentence."""
     lines = []
-    for key, row in verdict_table(verdicts, claims).iterrows():
+    for key, row in verdict_table(verdicts).iterrows():
         value = "" if np.isnan(row["value"]) else f"  {number(row['value'])}"
         must = f" (must be {row['threshold']})" if row["threshold"] else ""
         seeds = f", {row['seeds']} seed{'s' if row['seeds'] > 1 else ''}" if row["seeds"] else ""
@@ -105,20 +104,17 @@ def number(value: Any) -> str:
 
 
 @use_style()
-def table_figure(table: pd.DataFrame, title: str = "", *, width: int = 38) -> Figure:
-    """A table as a picture, as large as it needs to be: index and headings bold, numbers right, long text wrapped.
-
-    ``width``: characters after which the text of a cell is wrapped.
-    """
+def table_figure(table: pd.DataFrame, title: str = "") -> Figure:
+    """A table as a picture, as large as it needs to be: index and headings bold, numbers right, long text wrapped."""
     named = table.index.name is not None or not isinstance(table.index, pd.RangeIndex)
     shown = table.reset_index() if named else table
     right = [pd.api.types.is_numeric_dtype(dtype) for dtype in shown.dtypes]
-    columns = [[textwrap.fill(text, width) for text in _texts(shown.iloc[:, c])] for c in range(len(right))]
+    columns = [[textwrap.fill(text, WRAP) for text in _texts(shown.iloc[:, c])] for c in range(len(right))]
     rows = [[textwrap.fill(str(c), 16) for c in shown.columns], *map(list, zip(*columns, strict=True))]
-    wide = [2 * PAD + max(_inches(row[c]) for row in rows) for c in range(len(right))]
+    wide = [2 * PAD + max(text_width(row[c], "bold") / 72 for row in rows) for c in range(len(right))]
     tall = [0.6 * PAD + LINE * max(1 + text.count("\n") for text in row) for row in rows]
     left, tops = np.cumsum([0.1, *wide]), np.cumsum([0.34 if title else 0.08, *tall])
-    figure = Figure(figsize=(max(left[-1] + 0.1, 1.2 * _inches(title) + 0.2, 4.0), tops[-1] + 0.08))
+    figure = Figure(figsize=(max(left[-1] + 0.1, 1.2 * text_width(title, "bold") / 72 + 0.2, 4.0), tops[-1] + 0.08))
     ax = figure.add_axes((0, 0, 1, 1), xlim=(0, figure.get_figwidth()), ylim=(figure.get_figheight(), 0))  # inches
     ax.set_axis_off()
     ax.text(0.1, 0.17, title, size=9.5, weight="bold", va="center")
@@ -143,10 +139,3 @@ def _texts(column: pd.Series) -> list[str]:
         return texts
     decimals = min(max(len(text.partition(".")[2]) for text in texts), 3 - math.floor(math.log10(max(sizes))))
     return [f"{value:.{decimals}f}" if text else "" for text, value in zip(texts, column, strict=True)]
-
-
-def _inches(text: str) -> float:
-    """Width of the widest line of a text in bold letters of a table."""
-    prop = FontProperties(family="DejaVu Sans", weight="bold")
-    lines = [line for line in text.split("\n") if line.strip()]
-    return max((TextPath((0, 0), line, size=FONT, prop=prop).get_extents().width / 72 for line in lines), default=0.0)

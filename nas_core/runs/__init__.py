@@ -17,8 +17,8 @@ from contextlib import closing
 
 from nas_core.config import RunConfig
 from nas_core.errors import UserError
+from nas_core.files import make_folder
 from nas_core.runs.compute import Build, examine
-from nas_core.runs.files import make_folder
 from nas_core.runs.pool import Progress, default_jobs, run_all
 from nas_core.runs.store import Record, folder_of, location, open_record
 from nas_core.runs.tree import Damaged

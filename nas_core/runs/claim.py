@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from nas_core.runs.files import make_folder, writing
+from nas_core.files import make_folder, writing
 
 POLL = 0.5  # seconds between two looks at somebody else's claim
 

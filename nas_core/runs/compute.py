@@ -15,9 +15,9 @@ import torch
 
 from nas_core.config import RunConfig
 from nas_core.errors import UserError
+from nas_core.files import write_atomic
 from nas_core.runs import store, tree
 from nas_core.runs.claim import claim
-from nas_core.runs.files import write_atomic
 from nas_core.runs.replay import anchors_of, fingerprint, replay, step
 from nas_core.runs.tree import Damaged
 from nas_core.trainers import Search

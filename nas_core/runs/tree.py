@@ -12,7 +12,7 @@ import safetensors.torch
 import torch
 
 from nas_core.errors import UserError
-from nas_core.runs.files import write_atomic
+from nas_core.files import write_atomic
 
 
 class Damaged(UserError):

@@ -8,6 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from nas_core.papers import OPERATIONS
+from nas_core.report.curves import spread_marks
 from nas_core.report.style import (
     SERIES,
     STYLES,
@@ -19,7 +20,6 @@ from nas_core.report.style import (
     op_handles,
     op_style,
     short,
-    spread_marks,
     use_style,
     whole,
 )
