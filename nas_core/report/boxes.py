@@ -28,12 +28,8 @@ class Sheet:
         self.ax = new_axes(across[1] - across[0] + 0.1, up[1] - up[0] + 0.1) if ax is None else ax
         self.ax.set_axis_off()
         origin = Affine2D().translate((anchor - 1) * across[0] - anchor * across[1], -up[1])
-        unit = (
-            origin
-            + self.ax.figure.dpi_scale_trans
-            + ScaledTranslation(anchor, 1, cast(Affine2DBase, self.ax.transAxes))
-        )
-        self.look: dict[str, Any] = {"transform": unit, "clip_on": False}
+        place = ScaledTranslation(anchor, 1, cast(Affine2DBase, self.ax.transAxes))
+        self.look: dict[str, Any] = {"transform": origin + self.ax.figure.dpi_scale_trans + place, "clip_on": False}
 
     def box(self, x: float, y: float, width: float, height: float, tint: str, gid: str) -> None:
         """A box around (x, y)."""

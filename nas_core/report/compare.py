@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 IDENTICAL, WITHIN, CHANGED, NEW, MISSING = "identical", "within tolerance", "changed", "new", "missing"
 RTOL, ATOL = 1e-6, 1e-12
@@ -45,54 +46,41 @@ def compare(
     Numbers are within tolerance if they differ by at most ``rtol`` times the larger one, or by ``atol``. Columns of
     wall times and those in ``ignore`` do not count. A damaged older artefact counts as changed, so it is replaced.
     """
-    was, now = _files(Path(old)), _files(Path(new))
+    was, now = ([Path(path).with_suffix(suffix) for suffix in (".json", ".csv")] for path in (old, new))
     if not all(path.exists() for path in now):
         return Difference(MISSING)
     if not any(path.exists() for path in was):
         return Difference(NEW)
     try:
-        before = _read(*was, ignore)
+        before, held = _read(was, ignore)
     except (OSError, ValueError, KeyError, TypeError) as error:
         return Difference(CHANGED, (f"the older one is damaged ({type(error).__name__})",))
-    after = _read(*now, ignore)
-    verdicts = _changed_verdicts(before.pop("verdicts"), after.pop("verdicts"))
+    after, holds = _read(now, ignore)
+    pairs = [(claim, held.get(claim, "absent"), holds.get(claim, "absent")) for claim in dict.fromkeys([*held, *holds])]
+    verdicts = tuple((claim, a, b) for claim, a, b in pairs if a != b)
     changed, largest, moved = [], 0.0, False
     for name in dict.fromkeys([*before, *after]):
         a, b = before.get(name, []), after.get(name, [])
-        pairs = [(x, y) for x, y in zip(a, b, strict=False) if x != y]
-        if len(a) != len(b) or not all(_close(x, y, rtol, atol) for x, y in pairs):
+        apart = [(x, y) for x, y in zip(a, b, strict=False) if x != y]
+        if len(a) != len(b) or not all(_close(x, y, rtol, atol) for x, y in apart):
             changed.append(name)
-        moved = moved or bool(pairs)
-        largest = max([largest, *(_apart(x, y) for x, y in pairs)])
+        moved = moved or bool(apart)
+        largest = max([largest, *(_apart(x, y) for x, y in apart)])
     if changed or verdicts:
         return Difference(CHANGED, tuple(changed), largest, verdicts)
     return Difference(WITHIN if moved else IDENTICAL, largest=largest)
 
 
-def _files(path: Path) -> tuple[Path, Path]:
-    """The .json and the .csv of an artefact."""
-    return path.with_suffix(".json"), path.with_suffix(".csv")
-
-
-def _read(json_path: Path, csv_path: Path, ignore: Collection[str]) -> dict[str, Any]:
+def _read(files: Sequence[Path], ignore: Collection[str]) -> tuple[dict[str, list[Any]], dict[str, str]]:
     """Everything that counts, as lists by name, and the verdicts by claim."""
-    content = json.loads(json_path.read_text("utf8"))
-    with csv_path.open(encoding="utf8", newline="") as file:
-        head, *rows = csv.reader(file)
-    if any(len(row) != len(head) for row in rows):
-        raise ValueError(f"{csv_path.name} has rows of different lengths")
-    found: dict[str, Any] = {name: [_value(row[c]) for row in rows] for c, name in enumerate(head)}
-    found = {n: v for n, v in found.items() if n not in ignore and not any(t in n.lower() for t in TIMES)}
+    content, table = json.loads(files[0].read_text("utf8")), pd.read_csv(files[1], dtype=str, keep_default_na=False)
+    counted = [name for name in map(str, table) if name not in ignore and not any(t in name.lower() for t in TIMES)]
+    found: dict[str, list[Any]] = {name: [_value(text) for text in table[name]] for name in counted}
     found |= {name: [content[name]] for name in SETTINGS}
     for claim in content["claims"]:
         found[f"{claim['id']} value"] = [claim["value"], *(claim["interval"] or ())]
         found[f"{claim['id']} test"] = [claim["threshold"], claim["seeds"]]
-    return found | {"verdicts": {claim["id"]: claim["verdict"] for claim in content["claims"]}}
-
-
-def _changed_verdicts(old: dict[str, str], new: dict[str, str]) -> tuple[tuple[str, str, str], ...]:
-    pairs = [(claim, old.get(claim, "absent"), new.get(claim, "absent")) for claim in dict.fromkeys([*old, *new])]
-    return tuple((claim, a, b) for claim, a, b in pairs if a != b)
+    return found, {claim["id"]: claim["verdict"] for claim in content["claims"]}
 
 
 def _value(text: str) -> float | str:

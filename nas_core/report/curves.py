@@ -134,7 +134,12 @@ def probability_panels(
         ax = axes[j - topology.inputs, i]
         ax.set_axis_on()
         _panel(ax, prob[:, :, e], ops, np.arange(prob.shape[1]) if x is None else x)
-        _name_panel(ax, f"{e}: {i}→{j}", e in topology.intermediate_edges)
+        name, weight = f"{e}: {i}→{j}", "normal"
+        if e in topology.intermediate_edges:
+            name, weight = f"{e}: {i}→{j}  (intermediate)", "bold"
+            ax.set_facecolor(SHADE)
+            ax.spines[["left", "bottom"]].set_linewidth(1.8)
+        ax.set_title(name, size=8, pad=3, weight=weight)
         ax.set(ylabel="probability" if i == 0 else "", xlabel="epoch" if j == topology.edges[-1][1] else "")
     handles = _panel_handles(ops, len(prob))
     if rows == 1:
@@ -158,14 +163,6 @@ def _panel(ax: Axes, prob: np.ndarray, ops: Sequence[str], x: Numbers) -> None:
         look = mark(op, 3.4) | {"lw": 1.5, "ls": style.line, "markevery": spread_marks(len(x), k, 4)}
         ax.plot(x, prob[:, :, k].mean(axis=0), gid=f"mean {op}", zorder=4 if op == "none" else 3, **look)
     ax.set(ylim=(-0.04, 1.04), yticks=[0, 0.5, 1])
-
-
-def _name_panel(ax: Axes, name: str, intermediate: bool) -> None:
-    ax.set_title(f"{name}  (intermediate)" if intermediate else name, size=8, pad=3)
-    if intermediate:
-        ax.set_facecolor(SHADE)
-        ax.spines[["left", "bottom"]].set_linewidth(1.8)
-        ax.title.set_fontweight("bold")
 
 
 def _panel_handles(ops: Sequence[str], seeds: int) -> list[Any]:

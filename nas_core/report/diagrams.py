@@ -128,7 +128,7 @@ def draw_cell(
     return ax
 
 
-def drawn_edges(topology: Topology, genotype: CellGenotype | None) -> Drawn:
+def drawn_edges(topology: Topology, genotype: CellGenotype | None = None) -> Drawn:
     """All edges of :func:`cell_edges` with their curves."""
     return [(e, curve(topology, e.source, e.target, e.bend)) for e in cell_edges(topology, genotype)]
 

@@ -11,7 +11,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch, Polygon
 
-from nas_core.cells.genotype import CellGenotype
 from nas_core.cells.topology import Topology
 from nas_core.report.diagrams import draw_cell, drawn_edges, edge_labels, points_per_unit, write_labels
 from nas_core.report.layout import at
@@ -29,7 +28,6 @@ def draw_flow(
     ax: Axes | None,
     topology: Topology,
     flows: Paths,
-    genotype: CellGenotype | None = None,
     *,
     colours: Mapping[str, str] | None = None,
     texts: Mapping[str, Mapping[tuple[int, int], str]] | None = None,
@@ -43,11 +41,11 @@ def draw_flow(
     on its steps, e.g. ``{"cost": {(3, 2): "0"}}``; ``labels`` and ``names`` as in :func:`draw_cell`. Raises
     ``ValueError`` for a step without an edge and for a number on a step that its flow does not take.
     """
-    ax = draw_cell(ax, topology, genotype, labels=False, names=names)
-    drawn, unit, taken = drawn_edges(topology, genotype), points_per_unit(ax), Counter[tuple[int, int, int]]()
+    ax = draw_cell(ax, topology, labels=False, names=names)
+    drawn, unit, taken = drawn_edges(topology), points_per_unit(ax), Counter[tuple[int, int, int]]()
     curves = {(e.source, e.target): points for e, points in drawn}
     texts = dict(texts or {})
-    colour, written = _colours(flows) | dict(colours or {}), edge_labels(drawn, labels, {})
+    colour, written = _colours(flows, colours), edge_labels(drawn, labels, {})
     for k, (flow, paths) in enumerate(flows.items()):
         margin = {}  # of every step the curve beside its band, where its number stands
         for a, b in dict.fromkeys(step for path in paths for step in pairwise(path)):
@@ -73,13 +71,13 @@ def draw_flow(
 
 def flow_handles(flows: Sequence[str] | Paths, colours: Mapping[str, str] | None = None) -> list[Patch]:
     """Legend entries of named flows."""
-    used = _colours(flows) | dict(colours or {})
+    used = _colours(flows, colours)
     return [Patch(fc=used[flow], label=flow) for flow in flows]
 
 
-def _colours(flows: Sequence[str] | Paths) -> dict[str, str]:
+def _colours(flows: Sequence[str] | Paths, given: Mapping[str, str] | None) -> dict[str, str]:
     others = cycle(OTHERS)
-    return {flow: COLOURS.get(flow) or next(others) for flow in flows}
+    return {flow: COLOURS.get(flow) or next(others) for flow in flows} | dict(given or {})
 
 
 def _aside(points: np.ndarray, distance: float) -> np.ndarray:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from matplotlib.bezier import BezierSegment, split_de_casteljau
 from numpy.typing import ArrayLike
 
 from nas_core.cells.topology import Topology
@@ -70,7 +69,10 @@ def _handles(topology: Topology, i: int, j: int, dx: float) -> np.ndarray:
 
 def at(points: np.ndarray, t: float | np.ndarray) -> np.ndarray:
     """Points of a cubic Bezier curve at parameters in [0, 1]; shape (..., 2)."""
-    return np.asarray(BezierSegment(points)(t))
+    t = np.asarray(t, dtype=float)[..., None]
+    weights = ((1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t**2 * (1 - t), t**3)
+    total: np.ndarray = sum((w * p for w, p in zip(weights, points, strict=True)), np.zeros(2))
+    return total
 
 
 def _cut(points: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
@@ -79,8 +81,15 @@ def _cut(points: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
     path = at(points, grid)
     outside = np.flatnonzero((np.hypot(*(path - start).T) >= rim) & (np.hypot(*(path - end).T) >= rim))
     first, last = grid[outside[0]], grid[outside[-1]]
-    until_last, _ = split_de_casteljau(points, last)
-    return np.array(split_de_casteljau(until_last, first / last)[1])
+    corners = ((first, first, first), (first, first, last), (first, last, last), (last, last, last))
+    return np.array([_blossom(points, *c) for c in corners])
+
+
+def _blossom(points: np.ndarray, *t: float) -> np.ndarray:
+    """De Casteljau's division with another parameter at each level, which gives the control points of a part."""
+    for u in t:
+        points = points[:-1] + u * (points[1:] - points[:-1])
+    return np.asarray(points[0])
 
 
 def bounds(topology: Topology, curves: Sequence[np.ndarray]) -> tuple[float, float, float, float]:
