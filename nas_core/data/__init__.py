@@ -35,6 +35,9 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def __getitem__(self, index: slice | Tensor) -> Split:
+        return Split(self.images[index], self.labels[index])
+
 
 @dataclass(frozen=True)
 class Source:
@@ -80,13 +83,13 @@ class Dataset:
         self, split: str, index: Tensor, device: str = "cpu", augment: torch.Generator | None = None
     ) -> tuple[Tensor, Tensor]:
         """Standardised images and labels of ``index``; with a generator, randomly cropped and mirrored."""
-        part = self.splits[split]
-        images = part.images[index].float()
+        part = self.splits[split][index]
+        images = part.images.float()
         if augment is not None:
             images = self._augment(images, augment)
         mean, std = (torch.tensor(v).view(1, -1, 1, 1) * 255 for v in (self.source.mean, self.source.std))
         images = ((images - mean) / std).to(device, memory_format=torch.channels_last)
-        return images, part.labels[index].to(device)
+        return images, part.labels.to(device)
 
     def batches(self, split: str, size: int, device: str = "cpu") -> Iterator[tuple[Tensor, Tensor]]:
         """All images of a split in their fixed order, the last batch possibly smaller."""
@@ -148,10 +151,9 @@ def _digits() -> Source:
 
     digits = load_digits()
     images = torch.from_numpy(digits.images).unsqueeze(1).float() * (255 / 16)
-    labels = torch.from_numpy(digits.target).long()
-    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
-    cuts = {"train": order[:1000], "valid": order[1000:1300], "test": order[1300:]}
-    splits = {name: Split(images[index], labels[index]) for name, index in cuts.items()}
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
+    mixed = Split(images, torch.from_numpy(digits.target).long())[order]
+    splits = {"train": mixed[:1000], "valid": mixed[1000:1300], "test": mixed[1300:]}
     return Source("digits", splits, *_statistics(splits["train"].images))
 
 
@@ -171,9 +173,7 @@ def _cifar10() -> Source:
         for name, p in parts.items()
     }
     # The papers measure "validation" accuracy on the 10,000 test images; 2,000 of them choose, the rest are reported.
-    test = splits["test"]
-    splits["valid"] = Split(test.images[:2000], test.labels[:2000])
-    splits["test"] = Split(test.images[2000:], test.labels[2000:])
+    splits |= {"valid": splits["test"][:2000], "test": splits["test"][2000:]}
     mean, std = (0.49139968, 0.48215827, 0.44653124), (0.24703233, 0.24348505, 0.26158768)
     return Source("CIFAR-10", splits, mean, std, pad=4, flip=True)
 
@@ -197,20 +197,11 @@ def load(name: str, *, train: int, search: int = 0, valid: int = 0, test: int = 
     Asking for more images than there are is an error that names the split and how many it has.
     """
     source = _source(name)
-    sizes = {"train": train + search, "valid": valid, "test": test}
-    for split, wanted in sizes.items():
-        if wanted > len(source.splits[split]) or wanted < 0:
-            have = len(source.splits[split])
+    splits = {}
+    for split, wanted in {"train": train + search, "valid": valid, "test": test}.items():
+        have = len(source.splits[split])
+        if not 0 <= wanted <= have:
             raise UserError(f"{wanted} {split} images of {name!r} were asked for; allowed: 0 to {have}")
-
-    def cut(split: str, start: int, stop: int) -> Split:
-        part = source.splits[split]
-        return Split(part.images[start:stop], part.labels[start:stop])
-
-    splits = {
-        "train": cut("train", 0, train),
-        "search": cut("train", train, train + search),
-        "valid": cut("valid", 0, valid),
-        "test": cut("test", 0, test),
-    }
+        splits[split] = source.splits[split][:wanted]
+    splits |= {"train": splits["train"][:train], "search": splits["train"][train:]}
     return Dataset(name, source, splits)
