@@ -4,8 +4,6 @@ A profile is the rows of SIZES; a run's recipe holds what makes it that run at a
 variants, which stand beside the named runs and never replace them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Errors meant for the person at the keyboard: one sentence that names what is wrong and what is allowed."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Iterable
 

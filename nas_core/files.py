@@ -1,7 +1,5 @@
 """Writing to disk so that nothing is ever half-written, and saying in one sentence why it could not be."""
 
-from __future__ import annotations
-
 import errno
 import os
 import uuid

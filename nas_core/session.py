@@ -1,7 +1,5 @@
 """What a notebook's third cell opens: checked parameters, the records it may ask for, and one way to save."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Registration and evaluation of checks."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 

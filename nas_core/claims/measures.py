@@ -1,7 +1,5 @@
 """Quantities that several claims share, each of one record."""
 
-from __future__ import annotations
-
 import numpy as np
 from scipy import stats
 

@@ -1,7 +1,5 @@
 """Claims of SNAS: search progress, entropy, and what a child is worth without retraining."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The verdict on one claim."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from nas_core.errors import choose

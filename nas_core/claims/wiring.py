@@ -1,7 +1,5 @@
 """Claims of "Understanding the wiring evolution in differentiable NAS": P1, P2, P3."""
 
-from __future__ import annotations
-
 from nas_core.cells.topology import darts_cell
 from nas_core.claims.check import check
 from nas_core.claims.measures import dropped, first_third, none_prob, rank_correlation, share_dropped, topology

@@ -7,8 +7,6 @@ Research). Training and validation images are drawn, the same number from every 
 test images from the original test set; each is mean-pooled from 28x28 to 14x14 and stored as uint8.
 """
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """Executes notebooks beside each other, in worker processes, whatever happens to one of them."""
 
-from __future__ import annotations
-
 import os
 import time
 from collections.abc import Generator

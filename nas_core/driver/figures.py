@@ -1,7 +1,5 @@
 """From runs to figures, unattended: computes each run once, executes the notebooks, compares, replaces, and reports."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager

@@ -1,7 +1,5 @@
 """Executes one notebook, in a worker process: nothing here is needed elsewhere, and torch is not needed here."""
 
-from __future__ import annotations
-
 import os
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The ledger: every claim of the papers with the verdict that the artefacts of a folder carry."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """What a call of ``figures`` will do, checked in full before anything is computed."""
 
-from __future__ import annotations
-
 import json
 import os
 import tempfile

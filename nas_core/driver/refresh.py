@@ -1,7 +1,5 @@
 """Refreshes the committed notebooks from executed ones: the outputs come in, what changes from run to run stays out."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Any

@@ -3,8 +3,6 @@
 Every CSV file of this folder is read once and checked when it is read; each caller gets a copy of its own.
 """
 
-from __future__ import annotations
-
 import operator
 import re
 from functools import cache

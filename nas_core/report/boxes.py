@@ -1,7 +1,5 @@
 """Modules, networks and matrices as boxes."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 

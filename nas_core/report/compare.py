@@ -1,7 +1,5 @@
 """Is an artefact still the same? Numbers and verdicts are compared, never pixels, versions or wall times."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Collection, Sequence

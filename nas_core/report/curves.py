@@ -1,7 +1,5 @@
 """Curves over epochs: numbers in, axes out. Arrays have seeds first, then epochs; NaN is what a seed has not."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 

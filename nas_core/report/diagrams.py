@@ -1,7 +1,5 @@
 """Cells as pictures: one cell large, with every edge labelled, or many small ones over the epochs of a search."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

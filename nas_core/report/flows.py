@@ -1,7 +1,5 @@
 """Where something flows through a cell: broad directed bands beside its edges."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import cycle, pairwise

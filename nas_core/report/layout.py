@@ -5,8 +5,6 @@ neighbours are straight, all others are arcs nested above or below the line, so 
 Coordinates are in units in which neighbours are ``STEP`` apart and a node has radius ``RADIUS``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Several finished figures as one."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """How every picture of this project looks: fonts, one colour and marker per operation, and the caption line."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

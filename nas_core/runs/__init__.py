@@ -9,8 +9,6 @@ On disk, below ``$NAS_RUNS`` (by default ``.runs`` in the checkout)::
     records/<key>/claim                locked by who computes it at the moment
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing

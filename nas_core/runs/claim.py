@@ -1,7 +1,5 @@
 """Who computes a run: a lock on a file in the run's folder, which the system releases when its holder ends."""
 
-from __future__ import annotations
-
 import fcntl
 import os
 import platform

@@ -1,7 +1,5 @@
 """``python -m nas_core runs list | show | clear | unlock``: looking after the record store by hand."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from argparse import Namespace

@@ -1,7 +1,5 @@
 """One run from config to record: found, still valid, resumed or started, by the process that holds its claim."""
 
-from __future__ import annotations
-
 import platform
 import resource
 import time

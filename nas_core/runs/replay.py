@@ -4,8 +4,6 @@ While a run is computed, its *anchors* are collected: for its first steps, the c
 steps, the state just before and a digest of the whole state after.
 """
 
-from __future__ import annotations
-
 import ast
 import copy
 import hashlib

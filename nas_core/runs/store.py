@@ -3,8 +3,6 @@
 Checkpoints are written every few seconds, at any step, so that a killed run goes on where it was.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field

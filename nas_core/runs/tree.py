@@ -1,7 +1,5 @@
 """Nested states as one safetensors file and back, bit for bit: no pickles, and a checksum over everything."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from pathlib import Path
