@@ -24,7 +24,6 @@ FLOOR = 0.04  # of the weights' cosine, as a share of its start: 0.001 / 0.025 i
 class Size:
     """What a profile may change: images, width, depth, length, batch and learning rates."""
 
-    data: str
     train: int  # images for the weights
     search: int  # images for the logits; 0 when single-level
     channels: int
@@ -36,16 +35,17 @@ class Size:
     w_decay: float = 3e-4
     valid: int = 0  # images for the accuracy curves
     test: int = 0  # images for the reported accuracies
+    data: str = "fashion7"
 
 
 def _tiny(search: int = 0, layers: int = 1, held_out: int = 0) -> Size:
-    return Size("fashion7", 64, search, 4, layers, 3, 32, 0.1, 0.05, valid=held_out, test=held_out)
+    return Size(64, search, 4, layers, 3, 32, 0.1, 0.05, valid=held_out, test=held_out)
 
 
 def _cifar(epochs: int, batch: int, *, bilevel: bool = False, held_out: bool = False) -> Size:
     train, search = (25_000, 25_000) if bilevel else (50_000, 0)
     valid, test = (2_000, 8_000) if held_out else (0, 0)
-    return Size("cifar10", train, search, 16, 8, epochs, batch, 0.025, 3e-4, valid=valid, test=test)
+    return Size(train, search, 16, 8, epochs, batch, 0.025, 3e-4, valid=valid, test=test, data="cifar10")
 
 
 def _sizes(smoke: Size, laptop: Size, paper: Size | None = None) -> dict[str, Size]:
@@ -54,32 +54,25 @@ def _sizes(smoke: Size, laptop: Size, paper: Size | None = None) -> dict[str, Si
 
 
 SIZES = {
-    "W-SNAS8": _sizes(_tiny(), Size("fashion7", 2000, 0, 8, 1, 12, 64, 0.3, 0.03), _cifar(150, 96)),
-    "W-DSNAS8": _sizes(_tiny(), Size("fashion7", 8000, 0, 8, 1, 16, 64, 0.3, 0.01), _cifar(150, 96)),
-    "W-DARTS8": _sizes(
-        _tiny(search=64),
-        Size("fashion7", 150, 2000, 8, 1, 80, 32, 0.1, 0.05, w_decay=0.0),
-        _cifar(50, 96, bilevel=True),
-    ),
-    "W-SNAS8r": _sizes(_tiny(), Size("fashion7", 3000, 0, 8, 1, 16, 64, 0.3, 0.005)),
-    "W-DSNAS8r": _sizes(_tiny(layers=2), Size("fashion7", 8000, 0, 8, 2, 16, 64, 0.3, 0.003)),
-    "W-DARTS8r": _sizes(_tiny(search=64), Size("fashion7", 150, 2000, 16, 1, 100, 32, 0.1, 0.05, w_decay=0.0)),
-    "W-DARTSslr": _sizes(_tiny(), Size("fashion7", 150, 0, 16, 1, 100, 32, 0.1, 0.05, w_decay=0.0)),
+    "W-SNAS8": _sizes(_tiny(), Size(2000, 0, 8, 1, 12, 64, 0.3, 0.03), _cifar(150, 96)),
+    "W-DSNAS8": _sizes(_tiny(), Size(8000, 0, 8, 1, 16, 64, 0.3, 0.01), _cifar(150, 96)),
+    "W-DARTS8": _sizes(_tiny(64), Size(150, 2000, 8, 1, 80, 32, 0.1, 0.05, w_decay=0.0), _cifar(50, 96, bilevel=True)),
+    "W-SNAS8r": _sizes(_tiny(), Size(3000, 0, 8, 1, 16, 64, 0.3, 0.005)),
+    "W-DSNAS8r": _sizes(_tiny(layers=2), Size(8000, 0, 8, 2, 16, 64, 0.3, 0.003)),
+    "W-DARTS8r": _sizes(_tiny(64), Size(150, 2000, 16, 1, 100, 32, 0.1, 0.05, w_decay=0.0)),
+    "W-DARTSslr": _sizes(_tiny(), Size(150, 0, 16, 1, 100, 32, 0.1, 0.05, w_decay=0.0)),
     "S-SNAS-mild": _sizes(
         _tiny(layers=3, held_out=100),
-        Size("fashion7", 960, 0, 4, 3, 14, 64, 0.1, 0.08, valid=500, test=2000),
+        Size(960, 0, 4, 3, 14, 64, 0.1, 0.08, valid=500, test=2000),
         _cifar(150, 64, held_out=True),
     ),
     "S-DARTS1": _sizes(
-        _tiny(search=64, layers=3, held_out=100),
-        Size("fashion7", 960, 960, 4, 3, 14, 64, 0.1, 0.08, valid=500, test=2000),
+        _tiny(64, layers=3, held_out=100),
+        Size(960, 960, 4, 3, 14, 64, 0.1, 0.08, valid=500, test=2000),
         _cifar(50, 64, bilevel=True, held_out=True),
     ),
-    "S-SNASr": _sizes(_tiny(held_out=100), Size("fashion7", 2000, 0, 8, 1, 16, 64, 0.1, 0.02, valid=2000, test=4000)),
-    "S-DARTS1r": _sizes(
-        _tiny(search=64, held_out=100),
-        Size("fashion7", 2000, 2000, 8, 1, 16, 64, 0.1, 0.02, valid=2000, test=4000),
-    ),
+    "S-SNASr": _sizes(_tiny(held_out=100), Size(2000, 0, 8, 1, 16, 64, 0.1, 0.02, valid=2000, test=4000)),
+    "S-DARTS1r": _sizes(_tiny(64, held_out=100), Size(2000, 2000, 8, 1, 16, 64, 0.1, 0.02, valid=2000, test=4000)),
 }
 
 SNAS = Method(relaxation="concrete", temperature=(1.0, 0.03))

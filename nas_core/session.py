@@ -21,12 +21,8 @@ from nas_core.runs.store import repository
 class Verdicts(tuple[Verdict, ...]):
     """Verdicts that a notebook shows as a table."""
 
-    def table(self) -> pd.DataFrame:
-        """One row a claim, indexed by its id: sentence, grade, verdict, value, threshold, number of seeds."""
-        return report.verdict_table(self)
-
     def _repr_html_(self) -> str:
-        return self.table().to_html(float_format="{:.3g}".format, na_rep="")
+        return report.verdict_table(self).to_html(float_format="{:.3g}".format, na_rep="")
 
     def __repr__(self) -> str:
         return report.verdict_text(self)

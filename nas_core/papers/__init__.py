@@ -25,16 +25,11 @@ PRINTED = (
     "counts",
 )  # fmt: skip
 OPERATIONS = {
-    "sep3": "sep_conv_3x3",
-    "sep5": "sep_conv_5x5",
-    "sep7": "sep_conv_7x7",
-    "dil3": "dil_conv_3x3",
-    "dil5": "dil_conv_5x5",
-    "max": "max_pool_3x3",
-    "avg": "avg_pool_3x3",
-    "skip": "skip_connect",
-    "c7x1": "conv_7x1_1x7",
-}
+    "sep3": "sep_conv_3x3", "sep5": "sep_conv_5x5", "sep7": "sep_conv_7x7",
+    "dil3": "dil_conv_3x3", "dil5": "dil_conv_5x5",
+    "max": "max_pool_3x3", "avg": "avg_pool_3x3",
+    "skip": "skip_connect", "c7x1": "conv_7x1_1x7",
+}  # fmt: skip
 _ARTEFACT_COLUMNS = ("id", "paper", "kind", "shows", "notebook", "runs", "timed")
 _CLAIM_COLUMNS = ("id", "artefact", "paper", "grade", "sentence", "profile", "test", "comparison", "bound")
 COMPARISONS = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}

@@ -157,12 +157,8 @@ def _draw(ax: Axes, topology: Topology, drawn: Drawn, look: Look, box: Box, name
 
 
 def _arrow(edge: Edge, points: np.ndarray, look: Look) -> FancyArrowPatch:
-    width, head, line, z = {
-        "kept": (1.0, 1.0, "-", 3),
-        "candidate": (1.0, 1.0, "-", 3),
-        "dropped": (0.5, 0.7, (0, (1, 1.6)), 1),
-        "output": (0.45, 0.7, (0, (4, 2.2)), 2),
-    }[edge.kind]
+    thin = {"dropped": (0.5, 0.7, (0, (1, 1.6)), 1), "output": (0.45, 0.7, (0, (4, 2.2)), 2)}
+    width, head, line, z = thin.get(edge.kind, (1.0, 1.0, "-", 3))
     line = op_style("none").line if edge.text == "none" else line
     patch = FancyArrowPatch(path=Path(points, BEZIER), arrowstyle="-|>", mutation_scale=head * look.arrow, ls=line)
     patch.set(lw=width * look.line, color=edge.colour, zorder=z)

@@ -95,9 +95,8 @@ def _ribbon(points: np.ndarray, width: float, head: float) -> np.ndarray:
     along = np.gradient(path, axis=0)
     normals = np.stack([-along[:, 1], along[:, 0]], axis=-1) / np.hypot(*along.T)[:, None]
     left, right = path + normals * width / 2, path - normals * width / 2
-    return np.concatenate(
-        [left, [left[-1] + normals[-1] * width / 2, tip, right[-1] - normals[-1] * width / 2], right[::-1]]
-    )
+    barb = normals[-1] * width / 2
+    return np.concatenate([left, [left[-1] + barb, tip, right[-1] - barb], right[::-1]])
 
 
 @use_style()

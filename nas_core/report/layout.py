@@ -99,10 +99,7 @@ def bounds(topology: Topology, curves: Sequence[np.ndarray]) -> tuple[float, flo
 
 
 def place_labels(
-    curves: Sequence[np.ndarray],
-    sizes: np.ndarray,
-    nodes: Iterable[tuple[float, float]],
-    others: Sequence[np.ndarray] = (),
+    curves: Sequence[np.ndarray], sizes: np.ndarray, nodes: Iterable[tuple[float, float]], others: Sequence[np.ndarray]
 ) -> np.ndarray:
     """Where the labels of edges sit, shape (edges, 2): on their own curve, apart from each other, nodes and edges.
 

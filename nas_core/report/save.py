@@ -11,8 +11,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.image import imread
 from PIL import Image
 
 from nas_core import papers
@@ -84,6 +86,24 @@ def picture(figure: Figure, kind: str = "png", dpi: int = DPI) -> bytes:
         for legend in free:
             legend.set_bbox_to_anchor(None)
     return buffer.getvalue()
+
+
+def stack(*rows: Figure | Sequence[Figure]) -> Figure:
+    """Rows of figures below each other, a row being one or several side by side; exact at ``save``'s resolution."""
+    pictures = [[picture(f) for f in ([row] if isinstance(row, Figure) else row)] for row in rows]
+    pixels = _joined([_joined([imread(io.BytesIO(png))[..., :3] for png in row], 1) for row in pictures], 0)
+    stacked = Figure(figsize=(pixels.shape[1] / DPI, pixels.shape[0] / DPI))
+    ax = stacked.add_axes((0, 0, 1, 1))
+    ax.set_axis_off()
+    ax.imshow(pixels, aspect="auto", interpolation="auto")
+    return stacked
+
+
+def _joined(images: Sequence[np.ndarray], axis: int) -> np.ndarray:
+    """Images one after the other along ``axis``, padded with white to a common size across it."""
+    across = max(image.shape[1 - axis] for image in images)
+    gaps = [[(0, across - size if d == 1 - axis else 0) for d, size in enumerate(image.shape)] for image in images]
+    return np.concatenate([np.pad(i, g, constant_values=1.0) for i, g in zip(images, gaps, strict=True)], axis)
 
 
 def show(figure: Figure, dpi: int = 100) -> None:

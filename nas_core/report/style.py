@@ -98,15 +98,13 @@ def use_style() -> Iterator[None]:
 
 
 @use_style()
-def new_figure(
-    width: float, height: float, rows: int = 1, columns: int = 1, **options: Any
-) -> tuple[Figure, np.ndarray]:
+def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **grid: Any) -> tuple[Figure, np.ndarray]:
     """A figure (inches) in the project's style and its axes, shape (rows, columns); not known to pyplot.
 
-    ``options`` go to ``Figure.subplots``.
+    ``grid`` goes to ``Figure.subplots``.
     """
     figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.subplots(rows, columns, squeeze=False, **options)
+    return figure, figure.subplots(rows, columns, squeeze=False, **grid)
 
 
 def new_axes(width: float = 4.2, height: float = 3.0) -> Axes:

@@ -23,9 +23,7 @@ PAD, LINE = 0.09, 0.155  # inches around a cell's text and for one of its lines
 WRAP = 38  # characters after which the text of a cell goes on in the next line
 
 
-def beside_printed(
-    printed: pd.DataFrame, measured: pd.DataFrame, *, key: str, columns: Mapping[str, str]
-) -> pd.DataFrame:
+def beside_printed(printed: pd.DataFrame, measured: pd.DataFrame, key: str, columns: Mapping[str, str]) -> pd.DataFrame:
     """One row per ``key``: what the paper prints, the mean of what was measured, and its spread over seeds.
 
     ``printed`` has one row per key; ``measured`` has one row per key and ``seed``, or, without a column ``seed``, one
@@ -35,9 +33,8 @@ def beside_printed(
     """
     for name, table, needed in (("printed", printed, [key]), ("measured", measured, [key, *columns])):
         if missing := [c for c in needed if c not in table]:
-            raise UserError(
-                f"the {name} table has no column {', '.join(missing)}; it has {', '.join(map(str, table))}."
-            )
+            has = ", ".join(map(str, table))
+            raise UserError(f"the {name} table has no column {', '.join(missing)}; it has {has}.")
     if twice := sorted(set(printed[key][printed[key].duplicated()].astype(str))):
         raise UserError(f"the printed table has more than one row for {', '.join(twice)}.")
     order = list(dict.fromkeys([*printed[key], *measured[key]]))
