@@ -31,10 +31,8 @@ def darts_ahead_early(darts: Record, snas: Record) -> float:
 @check("C-SN4a", "S-DARTS1 S-SNAS-mild")
 def initial_entropy(darts: Record, snas: Record) -> float:
     """Largest distance of an edge's entropy from ln K before the first step, in nats."""
-    return max(
-        float(np.abs(r.array("arch_entropy")[0] - math.log(len(r.config.network.candidates))).max())
-        for r in (darts, snas)
-    )
+    starts = [r.array("arch_entropy")[0] - math.log(len(r.config.network.candidates)) for r in (darts, snas)]
+    return max(float(np.abs(start).max()) for start in starts)
 
 
 @check("C-SN4b", "S-DARTS1 S-SNAS-mild")
