@@ -109,7 +109,7 @@ def _train(config: RunConfig, build: Build, why: str, tell: Tell) -> None:
 
 def _provenance(config: RunConfig) -> dict[str, Any]:
     return {
-        **{name: getattr(config, name) for name in ("run", "profile", "seed", "device", "threads")},
+        **{name: getattr(config, name) for name in ("run", "profile", "seed", "formulation", "device", "threads")},
         "fingerprints": [fingerprint()],
         "versions": {"python": platform.python_version()} | {k: version(k) for k in ("nas-core", "torch", "numpy")},
         "platform": platform.platform(),

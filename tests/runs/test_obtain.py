@@ -51,6 +51,7 @@ def test_records_come_in_the_order_asked_for_and_found_ones_are_summed_up(obtain
     records = obtain(*configs, configs[0])
     assert [r.config for r in records] == [*configs, configs[0]]
     assert [r.provenance["seed"] for r in records] == [2, 0, 1, 2, 0, 1, 2]
+    assert {r.provenance["formulation"] for r in records} == {"plain"}
     assert lines[:2] == ["T-B: 3 of 3 records found", "T-A: 1 of 3 records found"]
     assert len(lines) == 4
     assert set(steps().values()) == {1}

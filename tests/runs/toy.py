@@ -30,6 +30,7 @@ class ToyConfig(BaseModel, frozen=True, extra="forbid"):
     die_at: int = -1
     threads: int = 1
     device: str = "cpu"
+    formulation: str = "plain"
 
     def key(self) -> str:
         return f"{self.run}-s{self.seed}-{hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]}"
