@@ -1,4 +1,4 @@
-"""The command line: ``python -m nas_core figures | notebooks | claims | runs``."""
+"""The command line: ``python -m nas_core figures | notebooks | claims | native | runs``."""
 
 from __future__ import annotations
 
@@ -65,6 +65,9 @@ def parser(*, runs: bool) -> Parser:
     claims.add_argument("--paper", help="snas, wiring, mixpath or darts-proxylessnas")
     claims.set_defaults(call=_claims)
 
+    native = commands.add_parser("native", help="build the native formulation of the supernet, about a minute")
+    native.set_defaults(call=_native)
+
     if runs:
         from nas_core.runs.cli import add_arguments
 
@@ -99,6 +102,13 @@ def _notebooks(args: argparse.Namespace) -> int:
 
     for path in refresh():
         print(f"refreshed notebooks/{path.name}")
+    return 0
+
+
+def _native(args: argparse.Namespace) -> int:
+    from nas_core.cells.native import build
+
+    print(f"built {build()}")
     return 0
 
 

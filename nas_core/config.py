@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from nas_core.cells.fused import FORMULATIONS, fused_applies
+from nas_core.cells.formulations import FORMULATIONS, possible
 from nas_core.cells.operations import CANDIDATES, NORMALISERS, OPERATIONS, ORDERS, Style
 from nas_core.cells.supernet import Space
 from nas_core.cells.topology import Topology, darts_cell, minimal_cell, modified_cell, simplified_cell
@@ -219,10 +219,10 @@ class Alpha(Settings):
         return value
 
 
-def fastest(settings: dict[str, Any]) -> str:
-    """The formulation that computes a run with this ``network`` and ``method``, unless a person asks for another."""
-    style, method = settings["network"].space().style, settings["method"]
-    return "fused" if fused_applies(style) and method.hypergradient != "exact" else "plain"
+def formulations(settings: dict[str, Any]) -> tuple[str, ...]:
+    """Those that can compute a run with this ``network``, ``method`` and ``device`` here, the fastest last."""
+    twice = settings["method"].hypergradient == "exact"
+    return possible(settings["network"].space().style, twice=twice, device=settings["device"])
 
 
 class RunConfig(Settings):
@@ -239,17 +239,18 @@ class RunConfig(Settings):
     epochs: int = Field(gt=0)
     batch: int = Field(gt=0, description="images a step; an incomplete last batch is dropped")
     probes: tuple[str, ...] = ()
-    formulation: str = Field(default_factory=fastest, description="of the supernet; plain where fused does not apply")
     threads: int = Field(1, gt=0, description="threads of torch; part of what a run is")
     device: str = "cpu"
+    formulation: str = Field(
+        default_factory=lambda known: formulations(known)[-1], description="of the supernet; by default the fastest"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        fused = choose("formulation", self.formulation, FORMULATIONS) != "plain"
-        if fused and fastest(dict(self)) == "plain":
+        if choose("formulation", self.formulation, FORMULATIONS) not in (allowed := formulations(dict(self))):
             raise UserError(
-                f"formulation {self.formulation!r} is for batch norm, order 'rcb' and no hypergradient 'exact'; "
-                "allowed otherwise: 'plain'."
+                f"formulation {self.formulation!r} cannot compute this run: 'fused' is for batch norm, order 'rcb' and "
+                f"no hypergradient 'exact', 'native' also needs `make native` and a CPU. Allowed: {', '.join(allowed)}."
             )
         for probe in self.probes:
             choose("probe", probe, PROBES)

@@ -29,7 +29,8 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from nas_core.cells.fused import FORMULATIONS
+from nas_core.cells import native
+from nas_core.cells.formulations import FORMULATIONS
 from nas_core.cells.operations import CANDIDATES
 from nas_core.cells.supernet import Space, Supernet
 from nas_core.cells.topology import darts_cell
@@ -68,7 +69,7 @@ VARIANTS = {
     "plain": ("plain", torch.contiguous_format),
     "channels last": ("plain", torch.channels_last),
     "fused": ("fused", torch.channels_last),
-}
+} | ({"native": ("native", torch.channels_last)} if native.built() else {})
 
 
 @dataclass(frozen=True)
@@ -221,7 +222,7 @@ def measurements(names: list[str], *, seconds: float, growth: bool, memory: bool
             row |= alternate({variant: step(size, method, variant) for variant in VARIANTS}, seconds)
             if threads == 1:
                 row["bound"] = bound(size, method, known)
-                row |= {f"{v} MiB": peak_memory(size, method, v) for v in ("plain", "fused") if memory}
+                row |= {f"{v} MiB": peak_memory(size, method, v) for v in VARIANTS if memory and v != "channels last"}
             yield row
         sampled = alternate({"plain": step(size, "SNAS", "plain"), "fused": step(size, "DSNAS", "fused")}, seconds)
         yield {"size": name, **asdict(size), "method": "plain SNAS, fused DSNAS", "threads": threads, **sampled}
@@ -235,7 +236,8 @@ def measurements(names: list[str], *, seconds: float, growth: bool, memory: bool
 
 COLUMNS = {  # heading, what a row calls it, decimals
     "plain ms": ("plain", 0), "last ms": ("channels last", 0), "fused ms": ("fused", 0), "ratio": ("x fused", 2),
-    "bound ms": ("bound", 0), "plain MiB": ("plain MiB", 0), "fused MiB": ("fused MiB", 0),
+    "native ms": ("native", 0), "ratio ": ("x native", 2), "bound ms": ("bound", 0),
+    "plain MiB": ("plain MiB", 0), "fused MiB": ("fused MiB", 0), "native MiB": ("native MiB", 0),
 }  # fmt: skip
 
 

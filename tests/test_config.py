@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 from small import METHODS, PROBES, config
 
+from nas_core.cells import native
 from nas_core.cells.operations import CANDIDATES
 from nas_core.config import TOPOLOGIES, Alpha, Data, Method, Network, RunConfig, Settings, Weights
 from nas_core.errors import UserError, choose
@@ -186,13 +187,23 @@ def test_the_supernet_is_fused_wherever_that_applies(changes: dict, formulation:
     plain = settings.but(formulation="plain")
     assert (plain.key() != settings.key()) == (formulation == "fused")
     if formulation == "plain":
-        assert "formulation 'fused' is for batch norm" in refusal(settings, formulation="fused")
+        assert "formulation 'fused' cannot compute this run" in refusal(settings, formulation="fused")
+
+
+def test_what_make_native_built_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "also needs `make native`" in refusal(BASE, formulation="native")
+    monkeypatch.setattr(native, "built", lambda: True)
+    settings = BASE.but(seed=7)
+    assert settings.formulation == "native"
+    assert settings.key() not in {settings.but(formulation=other).key() for other in ("plain", "fused")}
+    assert settings.but(device="cuda").formulation == "fused"
+    assert settings.but(network=BASE.network.but(order="cbr")).formulation == "plain"
 
 
 def test_an_exact_hypergradient_is_plain() -> None:
     assert config("softmax finite difference").formulation == "fused"
     assert config("softmax exact").formulation == "plain"
-    assert "no hypergradient 'exact'" in refusal(config("softmax exact"), formulation="fused")
+    assert "Allowed: plain." in refusal(config("softmax exact"), formulation="fused")
 
 
 def test_bilevel_batch_needs_enough_search_images() -> None:

@@ -19,20 +19,13 @@ import torch
 from torch import Tensor, nn
 
 from nas_core.cells.grouped import depthwise_convolution
-from nas_core.cells.operations import Style
 from nas_core.cells.stage import Stage
 from nas_core.cells.supernet import SearchCell, Supernet, gate
 from nas_core.cells.topology import Topology
 
-ALONE = 2  # operations up to which grouping them costs more than it saves
 Drawn = tuple[tuple[bool, ...], ...]  # (edges, ops)
 Rectangle = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]  # sources, targets, ops
 Terms = Iterator[tuple[int, Tensor]]  # (target, what is added to it)
-
-
-def fused_applies(style: Style) -> bool:
-    """Whether :class:`FusedSupernet` can compute cells of this style; otherwise only the plain one does."""
-    return style.normaliser == "batch" and style.order == "rcb"
 
 
 @lru_cache(maxsize=1024)
@@ -66,7 +59,13 @@ def split_living(topology: Topology, drawn: Drawn) -> tuple[Drawn, Drawn]:
 
 
 class FusedCell(SearchCell):
-    """A cell that computes stage by stage: first all edges that leave its inputs, then those of each node in turn."""
+    """A cell that computes stage by stage: first all edges that leave its inputs, then those of each node in turn.
+
+    ``alone``: so many operations, or fewer, are computed one by one, since grouping them costs more than it saves.
+    """
+
+    stage: type[Stage] = Stage
+    alone = 2
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
@@ -80,7 +79,7 @@ class FusedCell(SearchCell):
 
         What is drawn but does not reach the output has no gradient, and is computed for its running statistics only.
         """
-        states = [f(x) for f, x in zip(self.preprocess, inputs, strict=True)]
+        states = self._states(inputs)
         drawn = gates.detach().cpu().ne(0) & self._exists
         living, dead = split_living(self.topology, _rows(drawn))
         seen = None if observed is None else _rows(observed.cpu() & self._exists & ~drawn)
@@ -98,6 +97,9 @@ class FusedCell(SearchCell):
                 arriving[target].append(term)
         return torch.cat([states[n] for n in self.topology.output], dim=1)
 
+    def _states(self, inputs: Sequence[Tensor]) -> list[Tensor]:
+        return [f(x) for f, x in zip(self.preprocess, inputs, strict=True)]
+
     def _leaving(
         self, group: tuple[int, ...], drawn: Drawn, states: Sequence[Tensor], gates: Tensor, kept: Tensor | None
     ) -> Terms:
@@ -105,14 +107,14 @@ class FusedCell(SearchCell):
         for rectangle in rectangles(self.topology, group, drawn):
             sources, targets, ops = rectangle
             edges = [self.topology.edges.index((i, j)) for i in sources for j in targets]
-            if len(edges) * len(ops) <= ALONE:
+            if len(edges) * len(ops) <= self.alone:
                 for e in edges:
                     i, j = self.topology.edges[e]
                     yield from ((j, gate(gates, kept, e, k) * _alone(self.candidates(e)[k], states[i])) for k in ops)
                 continue
             if rectangle not in self._stages:
                 modules = [[self.candidates(e)[k] for e in edges] for k in ops]
-                self._stages[rectangle] = Stage(modules, edges, ops, len(targets))
+                self._stages[rectangle] = self.stage(modules, edges, ops, len(targets))
             total = self._stages[rectangle]([states[i] for i in sources], gates, kept)
             yield from zip(targets, total.chunk(len(targets), 1), strict=True)
 
@@ -155,6 +157,3 @@ class FusedSupernet(Supernet):
     def forward(self, images: Tensor, *arguments: Any, **settings: Any) -> Tensor:
         """See :meth:`Supernet.forward`."""
         return super().forward(images.contiguous(memory_format=torch.channels_last), *arguments, **settings)
-
-
-FORMULATIONS: dict[str, type[Supernet]] = {"plain": Supernet, "fused": FusedSupernet}

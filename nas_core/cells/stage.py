@@ -178,12 +178,15 @@ class Reductions:
         self.straight, self.shifted = [m.straight for m in modules], [m.shifted for m in modules]
         self.norms = Norms([m.norm for m in modules])
 
-    def __call__(self, maps: Maps, gate: Tensor) -> Tensor:
-        """A map of all slots."""
+    def matrices(self) -> Tensor:
+        """[A, 0; 0, B] of all slots: (slots, out, 2 in)."""
         a, b = stacked(self.straight), stacked(self.shifted)
         zero = torch.zeros_like(a)
-        p = torch.cat([torch.cat([a, zero], 2), torch.cat([zero, b], 2)], 1)
-        return self.norms(maps.even_and_odd, p, gate)
+        return torch.cat([torch.cat([a, zero], 2), torch.cat([zero, b], 2)], 1)
+
+    def __call__(self, maps: Maps, gate: Tensor) -> Tensor:
+        """A map of all slots."""
+        return self.norms(maps.even_and_odd, self.matrices(), gate)
 
 
 class Mixture:

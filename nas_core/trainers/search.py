@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 from torch.func import functional_call
 
-from nas_core.cells.fused import FORMULATIONS
+from nas_core.cells.formulations import FORMULATIONS
 from nas_core.cells.genotype import DERIVE_RULES, Genotype
 from nas_core.cells.operations import kept_paths
 from nas_core.config import RunConfig
