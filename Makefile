@@ -25,7 +25,7 @@ lint: $(READY)  ## ruff and mypy
 bench: $(READY)  ## time the formulations of the supernet against each other, on one core and on two
 	OMP_NUM_THREADS=2 $(BIN)/python tests/bench.py $(ARGS)
 
-native: $(READY)  ## build the supernet's stages in C++, two to four times faster on a processor; needs g++ or clang
+native: $(READY)  ## build the supernet's stages in C++, twice as fast as the fused ones; needs g++ or clang
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[native]'
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m nas_core native
 

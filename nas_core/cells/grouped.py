@@ -62,7 +62,7 @@ def _moments(y: Tensor) -> Fixed:
     return torch.batch_norm_update_stats(y, None, None, 0.0)
 
 
-def _wanted(ctx: Any, tensors: Sequence[Tensor | None]) -> list[bool]:
+def wanted(ctx: Any, tensors: Sequence[Tensor | None]) -> list[bool]:
     """Which inputs' gradients this backward pass will use; ``needs_input_grad`` only says which it could."""
     nodes = iter(ctx.next_functions)
     return [x is not None and _runs(next(nodes)[0]) for x in tensors]
@@ -73,7 +73,7 @@ def _runs(node: Any) -> bool:
     return node is not None and (leaf or torch._C._will_engine_execute_node(node))
 
 
-def _first_order(backward: Callable[..., Any]) -> Callable[..., Any]:
+def first_order(backward: Callable[..., Any]) -> Callable[..., Any]:
     """PyTorch's ``once_differentiable`` only warns of second derivatives on the way to its own outputs, so not here."""
 
     @wraps(backward)
@@ -93,10 +93,10 @@ class _Depthwise(torch.autograd.Function):
         return channels_last(depthwise.convolution(x, w, stride, dilation))
 
     @staticmethod
-    @_first_order
+    @first_order
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         x, w = ctx.saved_tensors
-        for_x, for_w = _wanted(ctx, (x, w))
+        for_x, for_w = wanted(ctx, (x, w))
         g = channels_last(g)
         gx = depthwise.input_gradient(g, x, w, *ctx.where) if for_x else None
         gw = depthwise.weight_gradient(g, x, w, *ctx.where) if for_w else None
@@ -128,11 +128,11 @@ class _Norm(torch.autograd.Function):
         return y, mean, var
 
     @staticmethod
-    @_first_order
+    @first_order
     def backward(ctx: Any, gz: Tensor, *_: None) -> tuple[Tensor | None, ...]:
         """dL/dy = scale (g - total / n - yhat along / n) over n pixels, as one number per channel times g, y and 1."""
         x, p, w, b, mean, rstd, scale = ctx.saved_tensors
-        for_x, for_p = _wanted(ctx, (x, p))
+        for_x, for_p = wanted(ctx, (x, p))
         g, y = rows(gz), rows(x if p is None else pointwise(x, p))
         total = g.sum(0)
         along = rstd * ((g * y).sum(0) - mean * total)  # sum over pixels of g yhat
@@ -179,7 +179,7 @@ class _Spread(torch.autograd.Function):
         return torch.cat([x for x in maps for _ in range(times)], 1)
 
     @staticmethod
-    @_first_order
+    @first_order
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         parts, times = rows(g).view(-1, ctx.maps, g.shape[1] // ctx.maps), ctx.times
         while times > 1:
@@ -203,7 +203,7 @@ class _Fold(torch.autograd.Function):
         return summed(x, width)
 
     @staticmethod
-    @_first_order
+    @first_order
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:
         return torch.cat([g] * ctx.times, 1), None
 

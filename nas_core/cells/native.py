@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from nas_core.cells.fused import FusedCell, FusedSupernet
-from nas_core.cells.grouped import Fixed, _first_order, _wanted, joined
+from nas_core.cells.grouped import Fixed, first_order, joined, wanted
 from nas_core.cells.operations import FactorizedReduce
 from nas_core.cells.stage import Depthwise, Mixture, Norms, Reductions, Stage, stacked
 from nas_core.errors import UserError
@@ -86,12 +86,12 @@ class _Native(torch.autograd.Function):
         return total.permute(0, 3, 1, 2), mean, var
 
     @staticmethod
-    @_first_order
+    @first_order
     def backward(ctx: Any, g: Tensor, *unused: None) -> tuple[Any, ...]:
         (pools, *plan), saved = ctx.plan, ctx.saved_tensors
         units = len(plan[0])
         (x, gates, weight, bias, *weights), (mean, var, *ys) = saved[: 4 + 2 * units], saved[4 + 2 * units :]
-        for_x, _, _, _, *others = _wanted(ctx, saved[: 4 + 2 * units])
+        for_x, _, _, _, *others = wanted(ctx, saved[: 4 + 2 * units])
         given = x, pools, gates, weights[:units], weights[units:], weight, bias, *plan, mean, var, ys
         gx, gws, (gz, gw, gb) = torch.ops.nas_core.stage_backward(
             *given, not ctx.of_batch, for_x, any(others), g.permute(0, 2, 3, 1).contiguous()
