@@ -119,7 +119,7 @@ def _statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
 def embedded_arrays(folder: Path = HERE) -> dict[str, np.ndarray]:
     """The arrays of the embedded Fashion-MNIST subset, checked against their SHA-256 sums."""
     path, sums = folder / "fashion_mnist_14.npz", folder / "fashion_mnist_14.json"
-    again = f"reinstall the package or remake it with python -m {__name__}.make_fashion_mnist FOLDER"
+    again = "reinstall the package or remake it with tests/data/make_fashion_mnist.py"
     if not path.is_file() or not sums.is_file():
         raise UserError(f"the embedded data file {path.name} or its checksums are missing: {again}")
     try:

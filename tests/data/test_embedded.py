@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from make_fashion_mnist import make, pool, read_idx
 
 from nas_core.data import HERE, embedded_arrays
-from nas_core.data.make_fashion_mnist import make, pool, read_idx
 from nas_core.errors import UserError
 
 ORIGINALS = Path("/usr/share/datasets/fashion-mnist")

@@ -1,6 +1,6 @@
 """Make the embedded data set from the four original Fashion-MNIST files.
 
-    python -m nas_core.data.make_fashion_mnist FOLDER
+    python tests/data/make_fashion_mnist.py FOLDER
 
 FOLDER holds train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz and the two t10k files (MIT licence, Zalando
 Research). Training and validation images are drawn, the same number from every class, from the original training set,
@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
+from nas_core.data import HERE
 from nas_core.errors import UserError
 
-HERE = Path(__file__).parent
 SIZES = {"train": 1000, "valid": 200, "test": 400}  # images per class
 SEED = 20190226  # of the draw; part of the data set's definition
 
@@ -57,9 +57,9 @@ def make(folder: Path) -> dict[str, np.ndarray]:
 
 
 def main() -> None:
-    """Write fashion_mnist_14.npz and its checksums beside this file."""
+    """Write fashion_mnist_14.npz and its checksums into the package."""
     if len(sys.argv) != 2:
-        raise UserError("usage: python -m nas_core.data.make_fashion_mnist FOLDER")
+        raise UserError("usage: python tests/data/make_fashion_mnist.py FOLDER")
     arrays = make(Path(sys.argv[1]))
     np.savez_compressed(HERE / "fashion_mnist_14.npz", **arrays)  # type: ignore[arg-type]
     sums = {name: hashlib.sha256(a.tobytes()).hexdigest() for name, a in arrays.items()}
