@@ -5,12 +5,14 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-from typing import Any, Literal, Self
+from collections.abc import Iterable
+from functools import partial
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from nas_core.cells.formulations import FORMULATIONS, possible
-from nas_core.cells.operations import CANDIDATES, NORMALISERS, OPERATIONS, ORDERS, Style
+from nas_core.cells.operations import CANDIDATES, NORMALISERS, ORDERS, Style
 from nas_core.cells.supernet import Space
 from nas_core.cells.topology import Topology, darts_cell, minimal_cell, modified_cell, simplified_cell
 from nas_core.data import SOURCES
@@ -18,14 +20,21 @@ from nas_core.errors import UserError, choose
 from nas_core.relaxations import RELAXATIONS, no_gradient, one_hot_gradient
 from nas_core.relaxations.resource import PENALTIES
 
-TOPOLOGIES = ("darts", "minimal", "simplified", "modified")
+TOPOLOGIES = {"darts": darts_cell, "minimal": minimal_cell, "simplified": simplified_cell, "modified": modified_cell}
 PROBES = ("losses", "costs", "accuracy", "child")
+Positive = Annotated[float, Field(gt=0)]
+Beta = Annotated[float, Field(ge=0, lt=1)]
 SINGLE_PATH = ("one-hot", "uniform", "binary", "two-path", "reinforce")  # relaxations that draw one operation an edge
 
 
 def _frozen(value: Any) -> Any:
     """Lists, which is what JSON has, become tuples."""
     return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
+
+
+def one_of(kind: str, allowed: Iterable[str]) -> AfterValidator:
+    """What a field of names is annotated with; another name is a :class:`UserError` that lists the allowed ones."""
+    return AfterValidator(partial(choose, kind, allowed=allowed))
 
 
 class Settings(BaseModel):
@@ -59,22 +68,17 @@ class Settings(BaseModel):
 class Data(Settings):
     """Which images a run sees."""
 
-    name: str = Field(description="data set; see nas_core.data")
+    name: Annotated[str, one_of("data set", SOURCES)] = Field(description="data set; see nas_core.data")
     train: int = Field(gt=0, description="images that train the weights")
     search: int = Field(0, ge=0, description="images that train the logits in bi-level search; 0: the training images")
     valid: int = Field(0, ge=0, description="images on which settings may be chosen")
     test: int = Field(0, ge=0, description="images on which accuracies are reported")
 
-    @field_validator("name")
-    @classmethod
-    def _known(cls, name: str) -> str:
-        return choose("data set", name, SOURCES)
-
 
 class Network(Settings):
     """The supernet and its search space."""
 
-    cell: str = Field("darts", description="topology of the cell")
+    cell: Annotated[str, one_of("cell", TOPOLOGIES)] = Field("darts", description="topology of the cell")
     nodes: int = Field(4, gt=0, description="intermediate nodes of the DARTS cell")
     candidates: tuple[str, ...] = CANDIDATES
     allowed: tuple[tuple[int, tuple[str, ...]], ...] = Field((), description="(edge, operations it may take)")
@@ -82,26 +86,19 @@ class Network(Settings):
     layers: int = Field(gt=0, description="number of cells")
     reductions: bool = Field(description="reduction cells at 1/3 and 2/3 of the depth")
     head_bias: bool = Field(description="bias of the classifier; Theorem 2 needs none")
-    normaliser: str = "batch"
+    normaliser: Annotated[str, one_of("normaliser", NORMALISERS)] = "batch"
     affine: bool = Field(False, description="scale and shift in the cells' normalisers")
-    order: str = Field("rcb", description="stacking order of ReLU, convolution, normaliser")
+    order: Annotated[str, one_of("order", ORDERS)] = Field("rcb", description="of ReLU, convolution, normaliser")
     eps: float = Field(1e-5, gt=0, description="added to the variance by the normalisers")
 
     @model_validator(mode="after")
-    def _known(self) -> Self:
-        choose("cell", self.cell, TOPOLOGIES)
-        choose("normaliser", self.normaliser, NORMALISERS)
-        choose("order", self.order, ORDERS)
-        for op in self.candidates:
-            choose("operation", op, OPERATIONS)
+    def _possible(self) -> Self:
         self.space()
         return self
 
     def topology(self) -> Topology:
         """The cell's graph."""
-        if self.cell == "darts":
-            return darts_cell(self.nodes)
-        return {"minimal": minimal_cell, "simplified": simplified_cell, "modified": modified_cell}[self.cell]()
+        return darts_cell(self.nodes) if self.cell == "darts" else TOPOLOGIES[self.cell]()
 
     def space(self) -> Space:
         """The search space."""
@@ -112,9 +109,9 @@ class Network(Settings):
 class Method(Settings):
     """How Z is drawn, which data each step sees, and what else enters the logits' gradient."""
 
-    relaxation: str
+    relaxation: Annotated[str, one_of("relaxation", RELAXATIONS)]
     levels: Literal["single", "bi-level"] = Field("single", description="whether the logits see data of their own")
-    temperature: tuple[float, float] = Field((1.0, 1.0), description="of the relaxation, at the start and at the end")
+    temperature: tuple[Positive, Positive] = Field((1.0, 1.0), description="of the relaxation, at start and end")
     update_alpha: bool = True
     update_theta: bool = True
     drop_path: float = Field(0.0, ge=0, lt=1, description="how often an edge gives nothing for an image of a step")
@@ -126,20 +123,10 @@ class Method(Settings):
     samples: int = Field(10, gt=0, description="networks drawn for a step of REINFORCE")
     baseline_momentum: float = Field(0.99, ge=0, le=1, description="way of REINFORCE's baseline to the mean reward")
     resource_weight: float = Field(0.0, ge=0, description="eta of SNAS eq. 9, on the resource penalty")
-    resource_penalty: str = Field("log", description="of SNAS; see nas_core.relaxations.resource")
+    resource_penalty: Annotated[str, one_of("resource penalty", PENALTIES)] = Field("log", description="of SNAS")
     resource_estimator: Literal["reparametrised", "score", "expected"] = Field(
         "reparametrised", description="of the penalty's gradient: through the drawn Z, by the law of Z, or analytic"
     )
-
-    @field_validator("relaxation")
-    @classmethod
-    def _known(cls, name: str) -> str:
-        return choose("relaxation", name, RELAXATIONS)
-
-    @field_validator("resource_penalty")
-    @classmethod
-    def _penalty(cls, name: str) -> str:
-        return choose("resource penalty", name, PENALTIES)
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -183,13 +170,6 @@ class Method(Settings):
             raise UserError(f"resource_weight does nothing with the relaxation {name!r}, {why}")
         return self
 
-    @field_validator("temperature")
-    @classmethod
-    def _positive(cls, value: tuple[float, float]) -> tuple[float, float]:
-        if min(value) <= 0:
-            raise UserError(f"temperature {value} must be positive at the start and at the end")
-        return value
-
 
 class Weights(Settings):
     """SGD on the weights of operations, stem, preprocessing and classifier; cosine from lr to lr_min by epoch."""
@@ -205,18 +185,11 @@ class Alpha(Settings):
     """Adam on the logits; its step is about lr whatever the gradient's size, so lr x steps bounds their travel."""
 
     lr: float = Field(gt=0)
-    betas: tuple[float, float] = (0.5, 0.999)
+    betas: tuple[Beta, Beta] = (0.5, 0.999)
     decay: float = Field(1e-3, ge=0, description="L2 weight decay")
     clip: float | None = Field(None, gt=0, description="bound on the gradient norm")
     init_mean: float = 0.0
     init_std: float = Field(1e-3, ge=0)
-
-    @field_validator("betas")
-    @classmethod
-    def _below_one(cls, value: tuple[float, float]) -> tuple[float, float]:
-        if not all(0 <= beta < 1 for beta in value):
-            raise UserError(f"Alpha.betas {value} must both be at least 0 and below 1.")
-        return value
 
 
 def formulations(settings: dict[str, Any]) -> tuple[str, ...]:
@@ -238,22 +211,20 @@ class RunConfig(Settings):
     alpha: Alpha
     epochs: int = Field(gt=0)
     batch: int = Field(gt=0, description="images a step; an incomplete last batch is dropped")
-    probes: tuple[str, ...] = ()
+    probes: tuple[Annotated[str, one_of("probe", PROBES)], ...] = ()
     threads: int = Field(1, gt=0, description="threads of torch; part of what a run is")
     device: str = "cpu"
-    formulation: str = Field(
+    formulation: Annotated[str, one_of("formulation", FORMULATIONS)] = Field(
         default_factory=lambda known: formulations(known)[-1], description="of the supernet; by default the fastest"
     )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if choose("formulation", self.formulation, FORMULATIONS) not in (allowed := formulations(dict(self))):
+        if self.formulation not in (allowed := formulations(dict(self))):
             raise UserError(
                 f"formulation {self.formulation!r} cannot compute this run: 'fused' is for batch norm, order 'rcb' and "
                 f"no hypergradient 'exact', 'native' also needs `make native` and a CPU. Allowed: {', '.join(allowed)}."
             )
-        for probe in self.probes:
-            choose("probe", probe, PROBES)
         for probe, split in (("accuracy", "valid"), ("child", "test")):
             if probe in self.probes and not getattr(self.data, split):
                 raise UserError(f"run {self.run!r}: the probe {probe!r} needs {split} images; data.{split} is 0")
@@ -281,8 +252,3 @@ class RunConfig(Settings):
         passes += self.method.samples * (self.method.relaxation == "reinforce")
         edges = self.network.layers * len(self.network.topology().edges)
         return float(self.epochs * self.steps_per_epoch * self.batch * passes * edges * paths)
-
-    @classmethod
-    def from_json(cls, text: str) -> RunConfig:
-        """Read what ``model_dump_json`` wrote."""
-        return cls(**json.loads(text))

@@ -71,6 +71,8 @@ def test_unknown_field_is_named_with_the_nearest(model: Settings, values: dict, 
     (BASE.method, {"update_alpha": "yes"}, "Method.update_alpha: "),
     (BASE.method, {"resource_weight": -1.0}, "Method.resource_weight: "),
     (BASE.method, {"temperature": (1.0,)}, "Method.temperature"),
+    (BASE.method, {"temperature": (0.0, 1.0)}, "Method.temperature.0: "),
+    (BASE.method, {"temperature": (1.0, -0.1)}, "Method.temperature.1: "),
     (BASE.method, {"cost_clamp": 0.0}, "Method.cost_clamp: "),
     (BASE.method, {"hypergradient": "second"}, "Method.hypergradient: "),
     (BASE.method, {"radius": 0.0}, "Method.radius: "),
@@ -86,7 +88,7 @@ def test_unknown_field_is_named_with_the_nearest(model: Settings, values: dict, 
     (BASE.weights, {"clip": 0.0}, "Weights.clip: "),
     (BASE.weights, {"decay": -1.0}, "Weights.decay: "),
     (BASE.alpha, {"lr": -1.0}, "Alpha.lr: "),
-    (BASE.alpha, {"betas": (0.5, 1.0)}, "Alpha.betas"),
+    (BASE.alpha, {"betas": (0.5, 1.0)}, "Alpha.betas.1: "),
     (BASE.alpha, {"clip": 0.0}, "Alpha.clip: "),
     (BASE.alpha, {"init_std": -1.0}, "Alpha.init_std: "),
 ])  # fmt: skip
@@ -130,11 +132,6 @@ def test_settings_that_contradict_each_other(changes: dict, sentence: str) -> No
 def test_an_edge_needs_a_choice(changes: dict) -> None:
     """No candidates, a candidate twice, or an edge on which nothing is allowed."""
     refusal(BASE.network, **changes)
-
-
-def test_temperature_must_stay_positive() -> None:
-    for value in ((0.0, 1.0), (1.0, -0.1)):
-        assert "must be positive" in refusal(BASE.method, temperature=value)
 
 
 RESOURCES = {"resource_weight": 0.1}
@@ -183,7 +180,7 @@ def test_the_supernet_is_fused_wherever_that_applies(changes: dict, formulation:
     settings = BASE.but(**changes)
     assert settings.formulation == formulation
     assert settings.but(seed=9).formulation == formulation
-    assert RunConfig.from_json(settings.model_dump_json()) == settings
+    assert RunConfig(**json.loads(settings.model_dump_json())) == settings
     plain = settings.but(formulation="plain")
     assert (plain.key() != settings.key()) == (formulation == "fused")
     if formulation == "plain":
@@ -226,7 +223,7 @@ POSITIVE = st.floats(1e-6, 10)
 
 @st.composite
 def settings_of_runs(draw: st.DrawFn) -> RunConfig:
-    candidates, cell = draw(OPS), draw(st.sampled_from(TOPOLOGIES))
+    candidates, cell = draw(OPS), draw(st.sampled_from(list(TOPOLOGIES)))
     bilevel = draw(st.booleans())
     allowed = draw(st.dictionaries(st.integers(0, 2), st.sets(st.sampled_from(candidates), min_size=1).map(tuple)))
     return RunConfig(
@@ -254,18 +251,18 @@ def settings_of_runs(draw: st.DrawFn) -> RunConfig:
 @given(settings_of_runs())
 def test_property_json_round_trip(settings: RunConfig) -> None:
     text = settings.model_dump_json()
-    again = RunConfig.from_json(text)
+    again = RunConfig(**json.loads(text))
     assert again == settings
     assert again.key() == settings.key()
     shuffled = json.dumps(dict(reversed(json.loads(text).items())), indent=1)
-    assert RunConfig.from_json(shuffled).key() == settings.key()
+    assert RunConfig(**json.loads(shuffled)).key() == settings.key()
 
 
 def test_json_with_an_unknown_field_is_refused() -> None:
     values = json.loads(BASE.model_dump_json())
     values["network"]["colour"] = 1
     with pytest.raises(UserError, match=r"(Network|RunConfig) has no field '(network\.)?colour'"):
-        RunConfig.from_json(json.dumps(values))
+        RunConfig(**json.loads(json.dumps(values)))
 
 
 # -------------------------------------------------------------------------------------------------------------- key
