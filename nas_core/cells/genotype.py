@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from nas_core import papers
 from nas_core.cells.topology import Topology
@@ -62,17 +64,12 @@ class Genotype:
     @classmethod
     def from_json(cls, text: str) -> Genotype:
         """Read what :meth:`to_json` wrote."""
+        return _reader().validate_json(text)
 
-        def cell(d: Mapping | None) -> CellGenotype | None:
-            if d is None:
-                return None
-            edges = tuple((int(i), int(j), str(op)) for i, j, op in d["edges"])
-            return CellGenotype(d["inputs"], d["nodes"], edges, tuple(d["output"]))
 
-        data = json.loads(text)
-        normal = cell(data["normal"])
-        assert normal is not None
-        return cls(normal, cell(data["reduce"]))
+@cache
+def _reader() -> TypeAdapter[Genotype]:
+    return TypeAdapter(Genotype)
 
 
 def released(arch: str) -> Genotype:
