@@ -14,24 +14,11 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from nas_core.cells.genotype import CellGenotype, Genotype
-from nas_core.cells.operations import OPERATIONS, FactorizedReduce, Style, block, kept_paths, normaliser
+from nas_core.cells.operations import OPERATIONS, Build, Style, block, kept_paths, normaliser, preprocessing, separable
 from nas_core.cells.supernet import initialise
 from nas_core.errors import choose
 
 STYLE = Style(affine=True)
-
-
-def _pool(build: Callable[[int], nn.Module]) -> Callable[[int, int, Style], nn.Module]:
-    """In DARTS's evaluation network, unlike in its search network, pools carry no normaliser."""
-    return lambda channels, stride, style: build(stride)
-
-
-def _sep_conv_7x7(channels: int, stride: int, style: Style) -> nn.Module:
-    def half(stride: int) -> nn.Sequential:
-        depthwise = nn.Conv2d(channels, channels, 7, stride, 3, groups=channels, bias=False)
-        return block([depthwise, nn.Conv2d(channels, channels, 1, bias=False)], channels, style)
-
-    return nn.Sequential(*half(stride), *half(1))
 
 
 def _conv_7x1_1x7(channels: int, stride: int, style: Style) -> nn.Module:
@@ -40,12 +27,13 @@ def _conv_7x1_1x7(channels: int, stride: int, style: Style) -> nn.Module:
     return block([rows, columns], channels, style)
 
 
-# The candidates of the search, and the operations that only NASNet's and AmoebaNet's cells use.
-EVALUATED: dict[str, Callable[[int, int, Style], nn.Module]] = {
+# The candidates of the search, whose pools carry no normaliser here in DARTS's code, and the operations that only
+# NASNet's and AmoebaNet's cells use.
+EVALUATED: dict[str, Build] = {
     **{name: op.build for name, op in OPERATIONS.items() if name != "none"},
-    "max_pool_3x3": _pool(lambda stride: nn.MaxPool2d(3, stride, 1)),
-    "avg_pool_3x3": _pool(lambda stride: nn.AvgPool2d(3, stride, 1, count_include_pad=False)),
-    "sep_conv_7x7": _sep_conv_7x7,
+    "max_pool_3x3": lambda channels, stride, style: nn.MaxPool2d(3, stride, 1),
+    "avg_pool_3x3": lambda channels, stride, style: nn.AvgPool2d(3, stride, 1, count_include_pad=False),
+    "sep_conv_7x7": separable(7, 2),
     "conv_7x1_1x7": _conv_7x1_1x7,
 }
 
@@ -58,10 +46,7 @@ class EvaluationCell(nn.Module):
     ) -> None:
         super().__init__()
         self.cell, self.reduction = cell, reduction
-        older = FactorizedReduce if after_reduction else _preprocess
-        self.preprocess = nn.ModuleList(
-            build(c, channels, STYLE) for build, c in zip((older, _preprocess), previous, strict=True)
-        )
+        self.preprocess = preprocessing(previous, channels, STYLE, halve_older=after_reduction)
         self.operations = nn.ModuleList(
             EVALUATED[choose("operation", op, EVALUATED)](channels, 2 if reduction and i < cell.inputs else 1, STYLE)
             for i, _, op in cell.edges
@@ -82,10 +67,6 @@ class EvaluationCell(nn.Module):
                     total = total + y
             states.append(total)
         return torch.cat([states[n] for n in self.cell.output], dim=1)
-
-
-def _preprocess(channels_in: int, channels: int, style: Style) -> nn.Module:
-    return block([nn.Conv2d(channels_in, channels, 1, bias=False)], channels, style)
 
 
 class AuxiliaryTower(nn.Module):

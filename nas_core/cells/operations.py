@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -12,8 +13,7 @@ from torch import Generator, Tensor, nn
 from nas_core.errors import choose
 
 
-@dataclass(frozen=True)
-class Cost:
+class Cost(NamedTuple):
     """What one operation costs for one image: parameters, multiply-adds, and memory accesses (SNAS, App. F)."""
 
     params: int
@@ -35,6 +35,7 @@ class Style:
     eps: float = 1e-5
 
 
+Build = Callable[[int, int, Style], nn.Module]  # of channels, stride and style
 NORMALISERS: dict[str, Callable[[int, Style], nn.Module]] = {
     "batch": lambda channels, s: nn.BatchNorm2d(channels, eps=s.eps, affine=s.affine),
     "instance": lambda channels, s: nn.InstanceNorm2d(channels, eps=s.eps, affine=s.affine),
@@ -97,22 +98,28 @@ class FactorizedReduce(nn.Module):
         return F.relu(y) if self.style.order == "cbr" else y
 
 
-def _depthwise_separable(channels: int, kernel: int, stride: int, dilation: int, style: Style) -> nn.Sequential:
+def preprocessing(previous: Sequence[int], channels: int, style: Style, *, halve_older: bool) -> nn.ModuleList:
+    """What brings a cell's inputs of ``previous`` channels to ``channels``, and the older of two to half the side."""
+    return nn.ModuleList(
+        FactorizedReduce(c, channels, style)
+        if halve_older and i < len(previous) - 1
+        else block([nn.Conv2d(c, channels, 1, bias=False)], channels, style)
+        for i, c in enumerate(previous)
+    )
+
+
+def separable(kernel: int, times: int, dilation: int = 1) -> Build:
+    """Depthwise and 1x1 convolution, a pair that is applied ``times`` times; only the first one has the stride."""
     padding = dilation * (kernel // 2)
-    depthwise = nn.Conv2d(channels, channels, kernel, stride, padding, dilation, groups=channels, bias=False)
-    return block([depthwise, nn.Conv2d(channels, channels, 1, bias=False)], channels, style)
 
-
-def _separable(kernel: int) -> Callable[[int, int, Style], nn.Module]:
     def build(channels: int, stride: int, style: Style) -> nn.Module:
-        first = _depthwise_separable(channels, kernel, stride, 1, style)
-        return nn.Sequential(*first, *_depthwise_separable(channels, kernel, 1, 1, style))
+        modules: list[nn.Module] = []
+        for step in [stride] + [1] * (times - 1):
+            depthwise = nn.Conv2d(channels, channels, kernel, step, padding, dilation, groups=channels, bias=False)
+            modules += block([depthwise, nn.Conv2d(channels, channels, 1, bias=False)], channels, style)
+        return nn.Sequential(*modules)
 
     return build
-
-
-def _dilated(kernel: int) -> Callable[[int, int, Style], nn.Module]:
-    return lambda channels, stride, style: _depthwise_separable(channels, kernel, stride, 2, style)
 
 
 def _skip(channels: int, stride: int, style: Style) -> nn.Module:
@@ -158,7 +165,7 @@ class Operation:
     """A candidate: ``build(channels, stride, style)`` and ``cost(channels, output side, stride)`` per image."""
 
     name: str
-    build: Callable[[int, int, Style], nn.Module]
+    build: Build
     cost: Callable[[int, int, int], Cost]
 
 
@@ -170,10 +177,10 @@ OPERATIONS: dict[str, Operation] = {
         Operation("max_pool_3x3", _max_pool, _pool_cost),
         Operation("avg_pool_3x3", _avg_pool, _pool_cost),
         Operation("skip_connect", _skip, _skip_cost),
-        Operation("sep_conv_3x3", _separable(3), _convolution_cost(3, 2)),
-        Operation("sep_conv_5x5", _separable(5), _convolution_cost(5, 2)),
-        Operation("dil_conv_3x3", _dilated(3), _convolution_cost(3, 1)),
-        Operation("dil_conv_5x5", _dilated(5), _convolution_cost(5, 1)),
+        Operation("sep_conv_3x3", separable(3, 2), _convolution_cost(3, 2)),
+        Operation("sep_conv_5x5", separable(5, 2), _convolution_cost(5, 2)),
+        Operation("dil_conv_3x3", separable(3, 1, dilation=2), _convolution_cost(3, 1)),
+        Operation("dil_conv_5x5", separable(5, 1, dilation=2), _convolution_cost(5, 1)),
     )
 }
 CANDIDATES: tuple[str, ...] = tuple(OPERATIONS)

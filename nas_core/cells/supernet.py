@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nas_core.cells.operations import CANDIDATES, OPERATIONS, Cost, FactorizedReduce, Style, block
+from nas_core.cells.operations import CANDIDATES, OPERATIONS, Cost, Style, preprocessing
 from nas_core.cells.topology import Topology
 from nas_core.errors import UserError, choose
 
@@ -76,12 +76,7 @@ class SearchCell(nn.Module):
     ) -> None:
         super().__init__()
         self.topology, self.reduction, style = space.topology, reduction, space.style
-        self.preprocess = nn.ModuleList(
-            FactorizedReduce(c, channels, style)
-            if after_reduction and i == 0 and len(previous) == 2
-            else block([nn.Conv2d(c, channels, 1, bias=False)], channels, style)
-            for i, c in enumerate(previous)
-        )
+        self.preprocess = preprocessing(previous, channels, style, halve_older=after_reduction)
         allowed = space.mask()
         self.operations = nn.ModuleList(
             nn.ModuleList(
