@@ -6,6 +6,9 @@ would be wrong for the identity skip, which returns its input: that tensor's gra
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -14,33 +17,25 @@ class CostProbe:
     """Accumulates costs; ``leaks``: (edges, ops) marks skip on intermediate edges, which passes cost on (Theorem 1)."""
 
     def __init__(self, layers: int, leaks: Tensor) -> None:
-        edges, ops = leaks.shape
         self.layers, self.leaks = layers, leaks
-        self.sums = {name: torch.zeros(layers, edges, ops, dtype=torch.float64) for name in ("sum", "sq", "n")}
-        self.edge = torch.zeros(layers, edges, dtype=torch.float64)
-        self.out = torch.zeros(layers, dtype=torch.float64)
-        self.leak = torch.zeros(layers, dtype=torch.float64)
-        self.batches = 0
+        self.totals = self._nothing()
+
+    def _nothing(self) -> dict[str, Any]:
+        """What is accumulated, before the first batch; part of a search's state."""
+        zeros = partial(torch.zeros, self.layers, dtype=torch.float64)
+        sums = {name: zeros(*self.leaks.shape) for name in ("sum", "sq", "n")}
+        return {"sums": sums, "edge": zeros(len(self.leaks)), "out": zeros(), "leak": zeros(), "batches": 0}
 
     def add(self, gates: Tensor, cost: Tensor, output_cost: Tensor) -> None:
         """Add one batch: gates Z and their gradients (layers, edges, ops), gradients (layers,) of the output gates."""
         z, c = gates.detach().double().cpu(), cost.double().cpu()
-        drawn = (z != 0).double()
+        drawn, totals = (z != 0).double(), self.totals
         for name, value in (("sum", c), ("sq", c**2), ("n", torch.ones_like(c))):
-            self.sums[name] += value * drawn
-        self.edge += (z * c).sum(-1)
-        self.leak += (z * c * self.leaks).sum((1, 2))
-        self.out += output_cost.double().cpu()
-        self.batches += 1
-
-    def state(self) -> dict:
-        """Everything accumulated so far."""
-        return {"sums": self.sums, "edge": self.edge, "out": self.out, "leak": self.leak, "batches": self.batches}
-
-    def load_state(self, state: dict) -> None:
-        """Take over what :meth:`state` gave."""
-        self.sums, self.edge, self.out = state["sums"], state["edge"], state["out"]
-        self.leak, self.batches = state["leak"], state["batches"]
+            totals["sums"][name] += value * drawn
+        totals["edge"] += (z * c).sum(-1)
+        totals["leak"] += (z * c * self.leaks).sum((1, 2))
+        totals["out"] += output_cost.double().cpu()
+        totals["batches"] += 1
 
     def close(self) -> dict[str, Tensor]:
         """The epoch's arrays, then start afresh.
@@ -48,8 +43,7 @@ class CostProbe:
         ``cost_sum, cost_sq, cost_n`` (layers, edges, ops) over drawn entries; per batch means ``edge_cost`` (layers,
         edges) = sum_k Z^k C^k, ``out_cost`` and ``skip_leak`` (layers,).
         """
-        n = max(self.batches, 1)
-        arrays = {f"cost_{name}": value for name, value in self.sums.items()}
-        arrays |= {"edge_cost": self.edge / n, "out_cost": self.out / n, "skip_leak": self.leak / n}
-        self.__init__(self.layers, self.leaks)  # type: ignore[misc]
-        return arrays
+        totals, self.totals = self.totals, self._nothing()
+        arrays = {f"cost_{name}": value for name, value in totals["sums"].items()}
+        means = (("edge_cost", "edge"), ("out_cost", "out"), ("skip_leak", "leak"))
+        return arrays | {name: totals[of] / max(totals["batches"], 1) for name, of in means}

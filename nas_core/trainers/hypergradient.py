@@ -15,12 +15,11 @@ from torch.func import functional_call
 
 from nas_core.cells.supernet import Supernet
 
-Loss = Callable[[Sequence[Tensor], Tensor], Tensor]
+Tensors = Sequence[Tensor]
+Loss = Callable[[Tensors, Tensor], Tensor]
 
 
-def exact(
-    train_loss: Loss, val_loss: Loss, w: Sequence[Tensor], z: Tensor, xi: float, drift: Sequence[Tensor] | None = None
-) -> Tensor:
+def exact(train_loss: Loss, val_loss: Loss, w: Tensors, z: Tensor, xi: float, drift: Tensors | None = None) -> Tensor:
     """By double backward through the virtual step, of the shape of ``z``; ``w`` and ``z`` require gradients."""
     return _gradients(val_loss(_virtual(train_loss, w, z, xi, drift, create_graph=True), z), [z])[0]
 
@@ -28,11 +27,11 @@ def exact(
 def finite_difference(
     train_loss: Loss,
     val_loss: Loss,
-    w: Sequence[Tensor],
+    w: Tensors,
     z: Tensor,
     xi: float,
     radius: float = 0.01,
-    drift: Sequence[Tensor] | None = None,
+    drift: Tensors | None = None,
 ) -> Tensor:
     """dL_val(w', Z)/dZ - xi (grad_Z L_train(w + eps v, Z) - grad_Z L_train(w - eps v, Z)) / (2 eps).
 
@@ -55,7 +54,7 @@ def loss_on(model: Supernet, images: Tensor, labels: Tensor) -> Loss:
     """Cross-entropy of ``model`` on a batch as a function of its weights and gates; running statistics stay."""
     names = [name for name, _ in model.named_parameters()]
 
-    def loss(w: Sequence[Tensor], gates: Tensor) -> Tensor:
+    def loss(w: Tensors, gates: Tensor) -> Tensor:
         state = {name: buffer.clone() for name, buffer in model.named_buffers()} | dict(zip(names, w, strict=True))
         return F.cross_entropy(functional_call(model, state, (images, gates)), labels)
 
@@ -63,13 +62,7 @@ def loss_on(model: Supernet, images: Tensor, labels: Tensor) -> Loss:
 
 
 def _virtual(
-    train_loss: Loss,
-    w: Sequence[Tensor],
-    z: Tensor,
-    xi: float,
-    drift: Sequence[Tensor] | None,
-    *,
-    create_graph: bool = False,
+    train_loss: Loss, w: Tensors, z: Tensor, xi: float, drift: Tensors | None, *, create_graph: bool = False
 ) -> list[Tensor]:
     """w' = w - xi (grad_w L_train(w, Z) + drift)."""
     grads = _gradients(train_loss(w, z), w, create_graph=create_graph)
@@ -77,6 +70,6 @@ def _virtual(
     return [p - xi * (g + d) for p, g, d in zip(w, grads, drift, strict=True)]
 
 
-def _gradients(loss: Tensor, inputs: Sequence[Tensor], *, create_graph: bool = False) -> tuple[Tensor, ...]:
+def _gradients(loss: Tensor, inputs: Tensors, *, create_graph: bool = False) -> tuple[Tensor, ...]:
     """Zero for what the loss does not depend on."""
     return torch.autograd.grad(loss, list(inputs), create_graph=create_graph, materialize_grads=True)

@@ -42,23 +42,16 @@ class Search:
         self.config = config
         self.data = load(config.data.name, **config.data.model_dump(exclude={"name"}))
         self.generators = {s: Generator().manual_seed(config.seed * len(STREAMS) + i) for i, s in enumerate(STREAMS)}
-        network, init = config.network, self.generators["init"]
-        self.space = network.space()
-        self.model = FORMULATIONS[config.formulation](
-            self.space,
-            channels=network.channels,
-            layers=network.layers,
-            classes=self.data.source.classes,
-            in_channels=self.data.channels,
-            reductions=network.reductions,
-            head_bias=network.head_bias,
-            generator=init,
-        ).to(config.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.space, init = config.network.space(), self.generators["init"]
+        shape = config.network.model_dump(include={"channels", "layers", "reductions", "head_bias"})
+        shape |= {"classes": self.data.source.classes, "in_channels": self.data.channels}
+        model = FORMULATIONS[config.formulation](self.space, **shape, generator=init)
+        self.model = model.to(config.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.weights = list(self.model.parameters())
         self.cell_type = torch.tensor(self.model.cell_type)
         self.mask = torch.from_numpy(self.space.mask())
-        table = [[[(c.params, c.flops, c.mac) for c in e] for e in l] for l in self.model.edge_costs(self.data.side)]
-        self.resources = torch.tensor(table, dtype=torch.float32)  # (layers, edges, ops, 3)
+        costs = self.model.edge_costs(self.data.side)
+        self.resources = torch.tensor(costs, dtype=torch.float32)  # (layers, edges, ops, 3)
         self.architecture = Architecture(config.method, config.alpha, self.mask, self.cell_type, self.resources, init)
         self.logits, self.relaxation = self.architecture.logits, self.architecture.relaxation
         w = config.weights
@@ -189,8 +182,7 @@ class Search:
             if "costs" in self.config.probes:
                 self.costs.add(gates, cost, output_cost)
             if learn_alpha:
-                gradient = self.architecture.from_costs(a, z, cost, self.temperature())
-                self.architecture.step(a, gradient)
+                self.architecture.step(a, self.architecture.from_costs(a, z, cost, self.temperature()))
         if weights:
             self._weight_step(grads[: len(self.weights)])
         return loss.item()
@@ -268,7 +260,7 @@ class Search:
             "generators": {name: g.get_state() for name, g in self.generators.items()},
             "batches": self.batches.state(),
             "losses": self.losses.sums,
-            "costs": self.costs.state(),
+            "costs": self.costs.totals,
             "rows": self.rows,
             "series": self.series,
             "genotypes": self.genotypes,
@@ -288,8 +280,8 @@ class Search:
             generator.set_state(state["generators"][name])
         self.batches.load_state(state["batches"])
         self.losses.sums = dict(state["losses"])
-        self.costs.load_state(copy.deepcopy(state["costs"]))
-        self.rows, self.series, self.genotypes = copy.deepcopy([state[k] for k in ("rows", "series", "genotypes")])
+        kept = copy.deepcopy([state[k] for k in ("costs", "rows", "series", "genotypes")])
+        self.costs.totals, self.rows, self.series, self.genotypes = kept
 
     def result(self) -> Result:
         """Tables ``losses`` and ``accuracy``; arrays over epochs, those of the architecture from the start on."""
