@@ -6,8 +6,8 @@ variants, which stand beside the named runs and never replace them.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from nas_core.cells.operations import CANDIDATES
 from nas_core.config import PROBES, Alpha, Data, Method, Network, RunConfig, Weights
 from nas_core.errors import UserError, choose
 from nas_core.papers import PROFILES
@@ -81,27 +81,20 @@ DARTS1 = Method(relaxation="softmax", levels="bi-level")  # first order
 DARTS_SINGLE = Method(relaxation="softmax")
 
 
-def _run(
-    size: Size,
-    method: Method,
-    *,
-    wiring: bool,
-    nodes: int = 4,
-    candidates: tuple[str, ...] = CANDIDATES,
-    reductions: bool = False,
-) -> RunConfig:
-    """``wiring``: a classifier without bias, clipped logits' gradients; otherwise DARTS's head, and accuracies too."""
+def _run(size: Size, method: Method, *, wiring: bool, reductions: bool = False, **network: Any) -> RunConfig:
+    """``wiring``: a classifier without bias, clipped logits' gradients; otherwise DARTS's head, and accuracies too.
+
+    ``network``: further fields of :class:`nas_core.config.Network`.
+    """
     # Logits start at N(1, 0.01^2) in the released SNAS and DSNAS codes and at 0.001 N(0, 1) in that of DARTS.
     mean, std = (0.0, 1e-3) if method.relaxation == "softmax" else (1.0, 1e-2)
-    network = Network(
-        nodes=nodes, channels=size.channels, layers=size.layers, reductions=reductions, head_bias=not wiring
-    )
+    network |= {"channels": size.channels, "layers": size.layers, "reductions": reductions, "head_bias": not wiring}
     return RunConfig(
         run="?",
         profile="?",
         seed=0,
         data=Data(name=size.data, train=size.train, search=size.search, valid=size.valid, test=size.test),
-        network=network.but(candidates=candidates),
+        network=Network(**network),
         method=method,
         weights=Weights(lr=size.w_lr, lr_min=FLOOR * size.w_lr, decay=size.w_decay),
         alpha=Alpha(lr=size.alpha_lr, clip=10.0 if wiring else None, init_mean=mean, init_std=std),

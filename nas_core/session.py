@@ -67,20 +67,19 @@ class Session:
         """The numbers 0 to ``steps`` - 1, with a progress bar where a person is watching; for live miniatures."""
         return tqdm(range(steps), desc=label, disable=not self._watched, leave=False)
 
-    def verdicts(self, artefact: str, ids: Iterable[str] | None = None, measured: Measured | None = None) -> Verdicts:
-        """The verdicts on the claims ``ids`` of an artefact (all that claims.csv ties to it, if None).
+    def verdicts(self, artefact: str, measured: Measured | None = None) -> Verdicts:
+        """The verdicts on all claims that claims.csv ties to an artefact.
 
         ``measured``: for claims that need no run, the number that the bound in claims.csv is about.
         """
         table = papers.claims()
         tied = [str(claim) for claim in table.index[table["artefact"] == choose_artefact(artefact)]]
-        chosen = [choose(f"claim of {artefact}", claim, tied) for claim in ids] if ids is not None else tied
         by_hand = [claim for claim in tied if claim not in CHECKS and table["comparison"][claim]]
         for claim in measured or {}:
             choose(f"claim of {artefact} that is measured without runs", claim, by_hand)
-        needed = {run for claim in chosen if claim in CHECKS for run in CHECKS[claim].runs}
+        needed = {run for claim in tied if claim in CHECKS for run in CHECKS[claim].runs}
         records = {run: self.records(run) for run in RUN_IDS if run in needed}
-        return Verdicts(evaluate(claim, records, measured) for claim in chosen)
+        return Verdicts(evaluate(claim, records, measured) for claim in tied)
 
     def save(
         self,
@@ -90,15 +89,14 @@ class Session:
         *,
         title: str,
         runs: Sequence[str] = (),
-        claims: Iterable[str] | None = None,
         measured: Measured | None = None,
         data: str = "none",
         svg: bool = False,
     ) -> Verdicts:
         """Save an artefact of this notebook with its verdicts; ``runs`` must be those that artefacts.csv gives it.
 
-        ``figure`` None draws the table, which has the numbers of the figure otherwise; ``claims`` None takes all.
-        ``measured`` is as in :meth:`verdicts`; ``data`` says what an artefact without runs was computed from.
+        ``figure`` None draws the table, which has the numbers of the figure otherwise. ``measured`` is as in
+        :meth:`verdicts`; ``data`` says what an artefact without runs was computed from.
         """
         row = papers.artefacts().loc[choose_artefact(artefact)]
         if row["notebook"] != self.notebook:
@@ -106,7 +104,7 @@ class Session:
             raise UserError(f"{artefact} {owner} in artefacts.csv, so {self.notebook} may not save it.")
         if set(runs) != set(row["runs"].split()):
             raise UserError(f"{artefact} needs the runs {row['runs'] or 'none'} by artefacts.csv, not {list(runs)}.")
-        verdicts = self.verdicts(artefact, claims, measured)
+        verdicts = self.verdicts(artefact, measured)
         grade = papers.claims()["grade"]
         self._exact |= {v.id: v.verdict for v in verdicts if grade[v.id] == "X"}
         used = [record.config for run in runs for record in self.records(run)]

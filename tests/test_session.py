@@ -201,7 +201,6 @@ def test_save_writes_where_it_is_told(
         ("WI-B", {}, "WI-B belongs to 02_other in artefacts.csv, so 01_good may not save it"),
         ("WI-C", {}, "WI-C has no notebook yet in artefacts.csv"),
         ("WI-A", {"runs": ["W-SNAS8"]}, "WI-A needs the runs W-DSNAS8 by artefacts.csv, not ['W-SNAS8']"),
-        ("WI-A", {"runs": ["W-DSNAS8"], "claims": ["C-Bx"]}, "unknown claim of WI-A 'C-Bx'"),
     ],
 )
 def test_save_refuses_what_the_matrix_does_not_give(

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,13 +36,11 @@ class Difference:
         return f"{self.kind} ({'; '.join(parts)})" if parts else self.kind
 
 
-def compare(
-    old: str | Path, new: str | Path, *, rtol: float = RTOL, atol: float = ATOL, ignore: Collection[str] = ()
-) -> Difference:
+def compare(old: str | Path, new: str | Path) -> Difference:
     """Compare an artefact with its older self; ``old`` and ``new`` are paths of any of its files, or without suffix.
 
-    Numbers are within tolerance if they differ by at most ``rtol`` times the larger one, or by ``atol``. Columns of
-    wall times and those in ``ignore`` do not count. A damaged older artefact counts as changed, so it is replaced.
+    Numbers are within tolerance if they differ by at most RTOL times the larger one, or by ATOL. Columns of wall times
+    do not count. A damaged older artefact counts as changed, so it is replaced.
     """
     was, now = ([Path(path).with_suffix(suffix) for suffix in (".json", ".csv")] for path in (old, new))
     if not all(path.exists() for path in now):
@@ -50,29 +48,31 @@ def compare(
     if not any(path.exists() for path in was):
         return Difference(NEW)
     try:
-        before, held = _read(was, ignore)
+        before, held = _read(was)
     except (OSError, ValueError, KeyError, TypeError) as error:
         return Difference(CHANGED, (f"the older one is damaged ({type(error).__name__})",))
-    after, holds = _read(now, ignore)
+    after, holds = _read(now)
     pairs = [(claim, held.get(claim, "absent"), holds.get(claim, "absent")) for claim in dict.fromkeys([*held, *holds])]
     verdicts = tuple((claim, a, b) for claim, a, b in pairs if a != b)
     changed, largest, moved = [], 0.0, False
     for name in dict.fromkeys([*before, *after]):
         a, b = before.get(name, []), after.get(name, [])
         apart = [(x, y) for x, y in zip(a, b, strict=False) if x != y]
-        if len(a) != len(b) or not all(_close(x, y, rtol, atol) for x, y in apart):
+        numbers = [(x, y) for x, y in apart if isinstance(x, float | int) and isinstance(y, float | int)]
+        close = [math.isclose(x, y, rel_tol=RTOL, abs_tol=ATOL) for x, y in numbers]
+        if len(a) != len(b) or len(numbers) < len(apart) or not all(close):
             changed.append(name)
         moved = moved or bool(apart)
-        largest = max([largest, *(_apart(x, y) for x, y in apart)])
+        largest = max([largest, *(_apart(x, y) for x, y in numbers)])
     if changed or verdicts:
         return Difference(CHANGED, tuple(changed), largest, verdicts)
     return Difference(WITHIN if moved else IDENTICAL, largest=largest)
 
 
-def _read(files: Sequence[Path], ignore: Collection[str]) -> tuple[dict[str, list[Any]], dict[str, str]]:
+def _read(files: Sequence[Path]) -> tuple[dict[str, list[Any]], dict[str, str]]:
     """Everything that counts, as lists by name, and the verdicts by claim."""
     content, table = json.loads(files[0].read_text("utf8")), pd.read_csv(files[1], dtype=str, keep_default_na=False)
-    counted = [name for name in map(str, table) if name not in ignore and not any(t in name.lower() for t in TIMES)]
+    counted = [name for name in map(str, table) if not any(t in name.lower() for t in TIMES)]
     found: dict[str, list[Any]] = {name: [_value(text) for text in table[name]] for name in counted}
     found |= {name: [content[name]] for name in SETTINGS}
     for claim in content["claims"]:
@@ -89,13 +89,6 @@ def _value(text: str) -> float | str:
         return text
 
 
-def _close(a: Any, b: Any, rtol: float, atol: float) -> bool:
-    numbers = isinstance(a, float | int) and isinstance(b, float | int)
-    return numbers and math.isclose(a, b, rel_tol=rtol, abs_tol=atol)
-
-
-def _apart(a: Any, b: Any) -> float:
-    """Relative difference of two different numbers; 0 where one of them is none, which is named as changed."""
-    if not (isinstance(a, float | int) and isinstance(b, float | int)):
-        return 0.0
+def _apart(a: float, b: float) -> float:
+    """Relative difference of two different numbers."""
     return abs(a - b) / max(abs(a), abs(b)) if math.isfinite(a) and math.isfinite(b) else math.inf

@@ -42,14 +42,12 @@ def save(
     runs: Sequence[str],
     verdicts: Sequence[Verdict],
     out: str | Path,
-    versions: Mapping[str, str] | None = None,
     svg: bool = False,
-    note: str = "",
 ) -> Path:
     """Write ``<out>/<paper>/<artefact>`` as .png, .csv, .json and, with ``svg``, .svg; return the path of the .png.
 
     ``figure=None`` draws the table, which otherwise has the numbers that were drawn. The caption line (data set,
-    profile, number of seeds, ``note``) goes below the picture. Files are written aside and renamed at the end, the
+    profile, number of seeds) goes below the picture. Files are written aside and renamed at the end, the
     .json last; the same arguments give the same bytes. Raises :class:`UserError` for an unknown artefact and for a
     folder that cannot be written.
     """
@@ -58,10 +56,10 @@ def save(
     if table is None or not len(table.columns):
         raise UserError(f"{artefact} has no numbers: give save the table that was drawn.")
     figure = table_figure(table, title) if figure is None else figure
-    caption(figure, caption_text(dataset, profile, seeds, note))
+    caption(figure, caption_text(dataset, profile, seeds))
     content: dict[str, Any] = {"id": artefact, "title": title, "profile": profile, "dataset": dataset}
     content |= {"seeds": [int(s) for s in seeds], "runs": list(runs)}
-    content |= {"versions": dict(versions or used_versions()), "claims": [_claim(v) for v in verdicts]}
+    content |= {"versions": used_versions(), "claims": [_claim(v) for v in verdicts]}
     files = {"png": picture(figure)} | ({"svg": picture(figure, "svg")} if svg else {}) | {"csv": csv_bytes(table)}
     files["json"] = (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
     write_files(artefact, {place.with_suffix(f".{kind}"): data for kind, data in files.items()})

@@ -127,11 +127,10 @@ def op_handles(ops: Sequence[str], *, solid: bool = False) -> list[Line2D]:
     return [Line2D([], [], ls=line, lw=1.6, label=short(op), **mark(op)) for op, line in zip(ops, lines, strict=True)]
 
 
-def caption_text(dataset: str, profile: str, seeds: Sequence[int], note: str = "") -> str:
-    """The line that every picture carries: data set, profile and number of seeds, then a note if there is one."""
+def caption_text(dataset: str, profile: str, seeds: Sequence[int]) -> str:
+    """The line that every picture carries: data set, profile and number of seeds."""
     count = f"{len(seeds)} seeds" if len(seeds) > 1 else "1 seed" if seeds else "no seeds"
-    parts = [f"data: {dataset}", f"profile: {profile}", count, note]
-    return " · ".join(p for p in parts if p)
+    return f"data: {dataset} · profile: {profile} · {count}"
 
 
 @use_style()

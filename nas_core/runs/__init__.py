@@ -2,7 +2,7 @@
 
 On disk, below ``$NAS_RUNS`` (by default ``.runs`` in the checkout)::
 
-    records/<key>/record.safetensors   tables, arrays, genotypes, weights; config, provenance and structure as JSON
+    records/<key>/record.safetensors   tables, arrays, genotypes; config, provenance and structure as JSON
     records/<key>/anchors.safetensors  what a replay needs
     records/<key>/step-*.safetensors   the last two checkpoints of a run that is not done
     records/<key>/failure.txt          traceback of the last failure

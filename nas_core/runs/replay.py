@@ -52,18 +52,18 @@ def normalised(source: str) -> str:
     return ast.dump(module)
 
 
-def stretches(total: int, steps_per_epoch: int | None) -> dict[str, tuple[int, int]]:
+def stretches(total: int, steps_per_epoch: int) -> dict[str, tuple[int, int]]:
     """The stretches of a run that are replayed, as (first step, step after the last)."""
     out = {"first": (0, min(FIRST, total))}
-    if steps_per_epoch and steps_per_epoch < total:
+    if steps_per_epoch < total:
         out["epoch"] = (max(0, steps_per_epoch - TAIL), steps_per_epoch)
     return out | {"end": (max(0, total - TAIL), total)}
 
 
 def anchors_of(search: Search) -> dict[str, dict[str, Any]]:
     """The anchors of a run that has not begun, by stretch: nothing is in them yet."""
-    parts = stretches(search.total, getattr(search, "steps_per_epoch", None))
-    return {k: {"start": a, "stop": b, "state": None, "after": ""} for k, (a, b) in parts.items()}
+    parts = stretches(search.total, search.steps_per_epoch).items()
+    return {k: {"start": a, "stop": b, "state": None, "after": ""} for k, (a, b) in parts}
 
 
 def step(search: Search, anchors: dict[str, dict[str, Any]]) -> None:
@@ -96,5 +96,5 @@ def replay(record: store.Record, build: Callable[[RunConfig], Search]) -> str | 
 
 
 def digests(result: dict[str, dict[str, Any]]) -> dict[str, str]:
-    """A digest of every table, array, genotype list and weight: what "equal bit for bit" compares."""
+    """A digest of every table, array and genotype list: what "equal bit for bit" compares."""
     return {f"{kind} {k}": tree.digest(v) for kind, values in result.items() for k, v in values.items()}

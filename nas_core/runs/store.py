@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
 from nas_core.cells.genotype import Genotype
 from nas_core.config import RunConfig
@@ -58,10 +57,6 @@ class Record:
         """The array ``name``, exactly as the trainer returned it."""
         return self.result["array"][choose("array", name, self.result["array"])]
 
-    def weights(self) -> dict[str, torch.Tensor]:
-        """The final weights by name; empty when the run keeps none."""
-        return self.result["weight"]
-
     @property
     def genotypes(self) -> dict[str, list[Genotype]]:
         """The derived genotypes by name, usually one for every epoch."""
@@ -80,7 +75,7 @@ def write_record(
 def plain(result: Result) -> dict[str, dict[str, Any]]:
     """A result as it is stored: tables by their columns."""
     tables = {name: _columns(name, frame) for name, frame in result.tables.items()}
-    return {"table": tables, "array": result.arrays, "genotypes": result.genotypes, "weight": result.weights}
+    return {"table": tables, "array": result.arrays, "genotypes": result.genotypes}
 
 
 def read(folder: Path) -> dict[str, Any]:

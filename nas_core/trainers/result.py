@@ -6,14 +6,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
-from torch import Tensor
 
 
 @dataclass
 class Result:
-    """Tidy tables, arrays whose first axis is the epoch, genotypes (one JSON line an epoch), weights if wanted."""
+    """Tidy tables, arrays whose first axis is the epoch, and genotypes (one JSON line an epoch)."""
 
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     genotypes: dict[str, list[str]] = field(default_factory=dict)
-    weights: dict[str, Tensor] = field(default_factory=dict)

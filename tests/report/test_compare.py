@@ -25,7 +25,10 @@ def difference(tmp_path: Path, **changes) -> Difference:
 
 
 def test_equal_numbers_are_identical_whatever_versions_and_times_are(tmp_path: Path) -> None:
-    found = difference(tmp_path, versions={"numpy": "0"}, table=TABLE.assign(wall_s=[9.0, 9.0]))
+    old, new = put(tmp_path / "old"), put(tmp_path / "new", table=TABLE.assign(wall_s=[9.0, 9.0]))
+    described = old.with_suffix(".json")
+    described.write_text(json.dumps(json.loads(described.read_text()) | {"versions": {"numpy": "0"}}))
+    found = compare(old, new)
     assert found == Difference("identical")
     assert str(found) == "identical"
 
@@ -49,8 +52,6 @@ def test_a_changed_column_is_named_with_the_largest_difference(tmp_path: Path) -
     found = difference(tmp_path, table=TABLE.assign(cost=[0.0, 3.0]))
     assert found == Difference("changed", ("cost",), 0.5)
     assert str(found) == "changed (cost; largest relative difference 0.5)"
-    assert compare(tmp_path / "old/wiring/WI-F4", tmp_path / "new/wiring/WI-F4", ignore=["cost"]).kind == "identical"
-    assert compare(tmp_path / "old/wiring/WI-F4", tmp_path / "new/wiring/WI-F4", rtol=0.6).kind == "within tolerance"
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,6 @@ def test_caption_names_data_profile_and_seeds(seeds: tuple[int, ...], words: str
     assert (
         caption_text("Fashion-MNIST 14x14", "laptop", seeds) == f"data: Fashion-MNIST 14x14 · profile: laptop · {words}"
     )
-    assert caption_text("d", "smoke", seeds, "reduced").endswith(f"{words} · reduced")
 
 
 def test_caption_hangs_below_replaces_itself_and_is_wrapped() -> None:

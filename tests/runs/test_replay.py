@@ -50,7 +50,6 @@ def test_the_fingerprint_of_this_package_covers_every_room_there_is() -> None:
 def test_stretches_lie_at_the_start_the_first_epochs_close_and_the_end() -> None:
     assert (FIRST, TAIL) == (3, 2)
     assert stretches(15, 5) == {"first": (0, 3), "epoch": (3, 5), "end": (13, 15)}
-    assert stretches(15, None) == {"first": (0, 3), "end": (13, 15)}
     assert stretches(5, 5) == {"first": (0, 3), "end": (3, 5)}
     assert stretches(3, 1) == {"first": (0, 3), "epoch": (0, 1), "end": (1, 3)}
     assert stretches(1, 1) == {"first": (0, 1), "end": (0, 1)}

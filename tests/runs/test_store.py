@@ -44,7 +44,7 @@ def test_tables_and_arrays_come_back_exactly(tmp_path: Path) -> None:
         pd.testing.assert_frame_equal(record.table(name), frame, check_exact=True)
     assert record.array("prob").tobytes() == RESULT.arrays["prob"].tobytes()
     assert record.array("count").dtype == np.int64
-    assert (record.weights(), record.genotypes, record.provenance) == ({}, {}, {"steps": 1})
+    assert (record.genotypes, record.provenance) == ({}, {"steps": 1})
     with pytest.raises(UserError, match="unknown table 'mix'; did you mean 'mixed'"):
         record.table("mix")
     with pytest.raises(UserError, match="unknown array 'probs'; did you mean 'prob'"):

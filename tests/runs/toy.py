@@ -6,7 +6,7 @@ import hashlib
 import os
 import signal
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -44,7 +44,6 @@ class ToyResult:
     tables: dict[str, pd.DataFrame]
     arrays: dict[str, np.ndarray]
     genotypes: dict[str, list[str]]
-    weights: dict[str, torch.Tensor] = field(default_factory=dict)
 
 
 class Toy:
@@ -100,7 +99,7 @@ class Toy:
         cell = CellGenotype(2, 1, ((0, 2, "skip"), (1, 2, "conv")), (2,))
         genotypes = {"derived": [Genotype(cell).to_json()] * self.config.epochs}
         arrays = {"prob_normal": np.stack(self.probs)}
-        return ToyResult({"epochs": pd.DataFrame(self.rows)}, arrays, genotypes, {"w": self.w})
+        return ToyResult({"epochs": pd.DataFrame(self.rows)}, arrays, genotypes)
 
 
 def build(config: ToyConfig) -> Toy:
