@@ -62,18 +62,13 @@ def verdict_table(verdicts: Sequence[Verdict]) -> pd.DataFrame:
     known = papers.claims()
     if unknown := [v.id for v in verdicts if v.id not in known.index]:
         raise UserError(f"no claim {', '.join(unknown)} in claims.csv.")
-    rows = {
-        v.id: {
-            **known.loc[v.id, ["sentence", "grade"]],
-            "verdict": f"{v.verdict} ({v.note})" if v.note else v.verdict,
-            "value": np.nan if v.value is None else float(v.value),
-            "threshold": v.threshold,
-            "seeds": len(v.seeds),
-        }
-        for v in verdicts
-    }
-    names = ["sentence", "grade", "verdict", "value", "threshold", "seeds"]
-    return pd.DataFrame(rows.values(), columns=names, index=pd.Index(rows, name="claim"))
+    stated = known.loc[[v.id for v in verdicts], ["sentence", "grade"]].rename_axis("claim")
+    return stated.assign(
+        verdict=[f"{v.verdict} ({v.note})" if v.note else v.verdict for v in verdicts],
+        value=[np.nan if v.value is None else float(v.value) for v in verdicts],
+        threshold=[v.threshold for v in verdicts],
+        seeds=[len(v.seeds) for v in verdicts],
+    )
 
 
 def verdict_text(verdicts: Sequence[Verdict]) -> str:
