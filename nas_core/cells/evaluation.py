@@ -69,28 +69,23 @@ class EvaluationCell(nn.Module):
         return torch.cat([states[n] for n in self.cell.output], dim=1)
 
 
-class AuxiliaryTower(nn.Module):
+def auxiliary_tower(channels: int, classes: int, stride: int, last: nn.Module) -> nn.Sequential:
     """The auxiliary classifier after cell 2/3; its loss has weight 0.4 in DARTS. Needs maps of at least 5x5.
 
     ``stride``: of the 5x5 pool, which leaves 2x2 pixels of an 8x8 or 7x7 map; ``last`` follows the second convolution.
     """
-
-    def __init__(self, channels: int, classes: int, stride: int, last: nn.Module) -> None:
-        super().__init__()
-        self.features = nn.Sequential(
-            nn.ReLU(),
-            nn.AvgPool2d(5, stride, count_include_pad=False),
-            nn.Conv2d(channels, 128, 1, bias=False),
-            normaliser(128, STYLE),
-            nn.ReLU(),
-            nn.Conv2d(128, 768, 2, bias=False),
-            last,
-            nn.ReLU(),
-        )
-        self.classifier = nn.Linear(768, classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.classifier(self.features(x).flatten(1))
+    return nn.Sequential(
+        nn.ReLU(),
+        nn.AvgPool2d(5, stride, count_include_pad=False),
+        nn.Conv2d(channels, 128, 1, bias=False),
+        normaliser(128, STYLE),
+        nn.ReLU(),
+        nn.Conv2d(128, 768, 2, bias=False),
+        last,
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(768, classes),
+    )
 
 
 class Stem(NamedTuple):
@@ -115,7 +110,9 @@ def _stem_conv(inputs: int, outputs: int, stride: int) -> list[nn.Module]:
 def cifar_stem(in_channels: int, channels: int) -> Stem:
     """One 3x3 convolution to 3C channels at full resolution, read by both inputs of the first cell."""
     older = nn.Sequential(*_stem_conv(in_channels, 3 * channels, 1))
-    return Stem(older, nn.Identity(), 3 * channels, False, lambda c, n: AuxiliaryTower(c, n, 3, normaliser(768, STYLE)))
+    return Stem(
+        older, nn.Identity(), 3 * channels, False, lambda c, n: auxiliary_tower(c, n, 3, normaliser(768, STYLE))
+    )
 
 
 def imagenet_stem(in_channels: int, channels: int) -> Stem:
@@ -126,7 +123,7 @@ def imagenet_stem(in_channels: int, channels: int) -> Stem:
     half = channels // 2
     older = nn.Sequential(*_stem_conv(in_channels, half, 2), nn.ReLU(), *_stem_conv(half, channels, 2))
     newer = nn.Sequential(nn.ReLU(), *_stem_conv(channels, channels, 2))
-    return Stem(older, newer, channels, True, lambda c, n: AuxiliaryTower(c, n, 2, nn.Identity()))
+    return Stem(older, newer, channels, True, lambda c, n: auxiliary_tower(c, n, 2, nn.Identity()))
 
 
 STEMS: dict[str, Callable[[int, int], Stem]] = {"cifar": cifar_stem, "imagenet": imagenet_stem}

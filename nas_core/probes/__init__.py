@@ -5,13 +5,4 @@ from nas_core.probes.architecture import entropy, probabilities
 from nas_core.probes.costs import CostProbe
 from nas_core.probes.losses import LossProbe, loss_terms
 
-__all__ = [
-    "Child",
-    "CostProbe",
-    "LossProbe",
-    "accuracy",
-    "entropy",
-    "loss_terms",
-    "probabilities",
-    "recalibrated",
-]
+__all__ = ["Child", "CostProbe", "LossProbe", "accuracy", "entropy", "loss_terms", "probabilities", "recalibrated"]

@@ -19,19 +19,13 @@ Tensors = Sequence[Tensor]
 Loss = Callable[[Tensors, Tensor], Tensor]
 
 
-def exact(train_loss: Loss, val_loss: Loss, w: Tensors, z: Tensor, xi: float, drift: Tensors | None = None) -> Tensor:
+def exact(train_loss: Loss, val_loss: Loss, w: Tensors, z: Tensor, xi: float, drift: Tensors = ()) -> Tensor:
     """By double backward through the virtual step, of the shape of ``z``; ``w`` and ``z`` require gradients."""
     return _gradients(val_loss(_virtual(train_loss, w, z, xi, drift, create_graph=True), z), [z])[0]
 
 
 def finite_difference(
-    train_loss: Loss,
-    val_loss: Loss,
-    w: Tensors,
-    z: Tensor,
-    xi: float,
-    radius: float = 0.01,
-    drift: Tensors | None = None,
+    train_loss: Loss, val_loss: Loss, w: Tensors, z: Tensor, xi: float, radius: float = 0.01, drift: Tensors = ()
 ) -> Tensor:
     """dL_val(w', Z)/dZ - xi (grad_Z L_train(w + eps v, Z) - grad_Z L_train(w - eps v, Z)) / (2 eps).
 
@@ -55,18 +49,23 @@ def loss_on(model: Supernet, images: Tensor, labels: Tensor) -> Loss:
     names = [name for name, _ in model.named_parameters()]
 
     def loss(w: Tensors, gates: Tensor) -> Tensor:
-        state = {name: buffer.clone() for name, buffer in model.named_buffers()} | dict(zip(names, w, strict=True))
+        state = statistics(model) | dict(zip(names, w, strict=True))
         return F.cross_entropy(functional_call(model, state, (images, gates)), labels)
 
     return loss
 
 
+def statistics(model: Supernet) -> dict[str, Tensor]:
+    """A copy of the running statistics, for a pass that leaves the model's own alone."""
+    return {name: buffer.clone() for name, buffer in model.named_buffers()}
+
+
 def _virtual(
-    train_loss: Loss, w: Tensors, z: Tensor, xi: float, drift: Tensors | None, *, create_graph: bool = False
+    train_loss: Loss, w: Tensors, z: Tensor, xi: float, drift: Tensors, *, create_graph: bool = False
 ) -> list[Tensor]:
     """w' = w - xi (grad_w L_train(w, Z) + drift)."""
     grads = _gradients(train_loss(w, z), w, create_graph=create_graph)
-    drift = [torch.zeros_like(p) for p in w] if drift is None else drift
+    drift = drift or [torch.zeros_like(p) for p in w]
     return [p - xi * (g + d) for p, g, d in zip(w, grads, drift, strict=True)]
 
 

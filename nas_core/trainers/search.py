@@ -26,7 +26,7 @@ from nas_core.probes import Child, CostProbe, LossProbe, accuracy, entropy, prob
 from nas_core.probes.accuracy import genotype_gates
 from nas_core.trainers.architecture import Architecture
 from nas_core.trainers.batches import Batches
-from nas_core.trainers.hypergradient import exact, finite_difference, loss_on
+from nas_core.trainers.hypergradient import exact, finite_difference, loss_on, statistics
 from nas_core.trainers.result import Result
 
 # Every use of randomness has a generator of its own, so that observing a run does not change it.
@@ -168,7 +168,7 @@ class Search:
         drop = self.config.method.drop_path
         kept = kept_paths((*gates.shape[:2], len(images)), drop, stream).to(gates) if drop else None
         arguments = (images, gates, ones if "costs" in self.config.probes else None, observed, kept)
-        logits = functional_call(self.model, self._statistics(), arguments) if spectator else self.model(*arguments)
+        logits = functional_call(self.model, statistics(self.model), arguments) if spectator else self.model(*arguments)
         loss = F.cross_entropy(logits, labels)
         if "losses" in self.config.probes:
             self.losses.add(split, logits, labels)
@@ -186,9 +186,6 @@ class Search:
         if weights:
             self._weight_step(grads[: len(self.weights)])
         return loss.item()
-
-    def _statistics(self) -> dict[str, Tensor]:
-        return {name: buffer.clone() for name, buffer in self.model.named_buffers()}
 
     def _weight_step(self, grads: tuple[Tensor | None, ...]) -> None:
         """SGD; a weight that no drawn path touched has no gradient and stays as it is."""
