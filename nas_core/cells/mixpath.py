@@ -104,13 +104,9 @@ class ParallelCell(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, most: int = 4) -> None:
         super().__init__()
-        pairs = itertools.product(range(4), S4_OPERATIONS.items())
-        self.nodes = nn.ModuleDict(
-            {
-                f"{i}:{op}": nn.Sequential(Conv2dNormActivation(inputs, outputs, 1), build(outputs))
-                for i, (op, build) in pairs
-            }
-        )
+        self.nodes = nn.ModuleDict()
+        for i, (op, build) in itertools.product(range(4), S4_OPERATIONS.items()):
+            self.nodes[f"{i}:{op}"] = nn.Sequential(Conv2dNormActivation(inputs, outputs, 1), build(outputs))
         self.project = nn.Conv2d(outputs, outputs, 1, bias=False)
         self.norm = ShadowBatchNorm(outputs, most)
 
