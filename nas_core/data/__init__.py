@@ -59,7 +59,6 @@ class Source:
 class Dataset:
     """The splits of one run: ``train`` for weights, ``search`` for logits (empty when single-level), valid, test."""
 
-    name: str
     source: Source
     splits: dict[str, Split]
 
@@ -204,4 +203,4 @@ def load(name: str, *, train: int, search: int = 0, valid: int = 0, test: int = 
             raise UserError(f"{wanted} {split} images of {name!r} were asked for; allowed: 0 to {have}")
         splits[split] = source.splits[split][:wanted]
     splits |= {"train": splits["train"][:train], "search": splits["train"][train:]}
-    return Dataset(name, source, splits)
+    return Dataset(source, splits)

@@ -110,7 +110,7 @@ def test_unknown_data_set_is_named_with_the_nearest() -> None:
 
 def fake(channels: int = 3, side: int = 8) -> Dataset:
     source = fake_source(channels, side=side)
-    return Dataset("fake", source, source.splits)
+    return Dataset(source, source.splits)
 
 
 def test_augmentation_depends_on_its_generator_only() -> None:
