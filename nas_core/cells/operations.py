@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +12,8 @@ from torch import Generator, Tensor, nn
 from nas_core.errors import choose
 
 
-class Cost(NamedTuple):
+@dataclass(frozen=True)
+class Cost:
     """What one operation costs for one image: parameters, multiply-adds, and memory accesses (SNAS, App. F)."""
 
     params: int

@@ -50,8 +50,8 @@ class Search:
         self.weights = list(self.model.parameters())
         self.cell_type = torch.tensor(self.model.cell_type)
         self.mask = torch.from_numpy(self.space.mask())
-        costs = self.model.edge_costs(self.data.side)
-        self.resources = torch.tensor(costs, dtype=torch.float32)  # (layers, edges, ops, 3)
+        table = [[[(c.params, c.flops, c.mac) for c in e] for e in l] for l in self.model.edge_costs(self.data.side)]
+        self.resources = torch.tensor(table, dtype=torch.float32)  # (layers, edges, ops, 3)
         self.architecture = Architecture(config.method, config.alpha, self.mask, self.cell_type, self.resources, init)
         self.logits, self.relaxation = self.architecture.logits, self.architecture.relaxation
         w = config.weights
