@@ -211,21 +211,23 @@ def bound(size: Size, method: str, known: tuple[float, float]) -> float | None:
     return None if passes is None else passes * (dense / known[0] + deep / known[1])
 
 
-def measurements(names: list[str], *, seconds: float, growth: bool, memory: bool) -> Iterator[dict]:
+def measurements(
+    names: list[str], methods: list[str], *, threads: list[int], seconds: float, growth: bool, memory: bool
+) -> Iterator[dict]:
     """One row for each size, method and number of threads; then, around W2a, one for each changed setting."""
     known = rates()
-    for name, threads in itertools.product(names, (1, 2)):
+    for name, threads_now in itertools.product(names, threads):
         size = SIZES[name]
-        torch.set_num_threads(threads)
-        for method in METHODS:
-            row = {"size": name, **asdict(size), "method": method, "threads": threads}
+        torch.set_num_threads(threads_now)
+        for method in methods:
+            row = {"size": name, **asdict(size), "method": method, "threads": threads_now}
             row |= alternate({variant: step(size, method, variant) for variant in VARIANTS}, seconds)
-            if threads == 1:
+            if threads_now == 1:
                 row["bound"] = bound(size, method, known)
                 row |= {f"{v} MiB": peak_memory(size, method, v) for v in VARIANTS if memory and v != "channels last"}
             yield row
         sampled = alternate({"plain": step(size, "SNAS", "plain"), "fused": step(size, "DSNAS", "fused")}, seconds)
-        yield {"size": name, **asdict(size), "method": "plain SNAS, fused DSNAS", "threads": threads, **sampled}
+        yield {"size": name, **asdict(size), "method": "plain SNAS, fused DSNAS", "threads": threads_now, **sampled}
     torch.set_num_threads(1)
     for setting, values in GROWTH.items() if growth else ():
         for value in values:
@@ -260,6 +262,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Print a line for each measurement as it comes, and write all of them to a file as JSON."""
     parser = argparse.ArgumentParser(description="time the formulations of the supernet against each other")
     parser.add_argument("--sizes", default=",".join(SIZES), metavar="SIZE,...")
+    parser.add_argument("--methods", default=",".join(METHODS), metavar="METHOD,...")
+    parser.add_argument("--threads", default="1,2", metavar="N,...")
     parser.add_argument("--seconds", type=float, default=20, help="of turns for each line, at least two turns")
     parser.add_argument("--no-growth", action="store_true", help="skip the changes of single settings around W2a")
     parser.add_argument("--no-memory", action="store_true", help="skip the peak memory")
@@ -267,11 +271,14 @@ def main(arguments: list[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     try:
         names = [choose("size", name, SIZES) for name in args.sizes.split(",")]
-    except UserError as error:
+        methods = [choose("method", name, METHODS) for name in args.methods.split(",")]
+        threads = [int(n) for n in args.threads.split(",")]
+    except (UserError, ValueError) as error:
         parser.error(str(error))
     rows = []
     print(f"{'size':18} {'method':23} threads  {'  '.join(COLUMNS)}")
-    for row in measurements(names, seconds=args.seconds, growth=not args.no_growth, memory=not args.no_memory):
+    what = {"seconds": args.seconds, "growth": not args.no_growth, "memory": not args.no_memory}
+    for row in measurements(names, methods, threads=threads, **what):
         rows.append(row)
         print(line(row), flush=True)
         facts = {"torch": torch.__version__, "processor": processor(), "platform": platform.platform()}
