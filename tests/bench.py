@@ -264,7 +264,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--sizes", default=",".join(SIZES), metavar="SIZE,...")
     parser.add_argument("--methods", default=",".join(METHODS), metavar="METHOD,...")
     parser.add_argument("--threads", default="1,2", metavar="N,...")
-    parser.add_argument("--seconds", type=float, default=20, help="of turns for each line, at least two turns")
+    parser.add_argument("--seconds", type=float, default=5, help="of turns for each line, at least two turns")
     parser.add_argument("--no-growth", action="store_true", help="skip the changes of single settings around W2a")
     parser.add_argument("--no-memory", action="store_true", help="skip the peak memory")
     parser.add_argument("--out", type=Path, default=Path(".runs/bench.json"), metavar="FILE")
