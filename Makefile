@@ -26,8 +26,7 @@ bench: $(READY)  ## time the formulations of the supernet against each other, on
 	OMP_NUM_THREADS=2 $(BIN)/python tests/bench.py $(ARGS)
 
 native: $(READY)  ## build the supernet's stages in C++, twice as fast as the fused ones; needs g++ or clang
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[native]'
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m nas_core native
+	$(BIN)/python -m nas_core native
 
 lab: $(READY)  ## open JupyterLab on the notebooks
 	$(BIN)/jupyter lab --notebook-dir notebooks $(ARGS)

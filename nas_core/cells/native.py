@@ -6,8 +6,10 @@ What it does not support, :class:`NativeStage` leaves to the stage that it deriv
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 import shutil
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
@@ -47,12 +49,13 @@ def build() -> Path:
     compiler, place = cpp_extension.get_cxx_compiler(), library()
     if shutil.which(compiler) is None:
         raise UserError(f"no C++ compiler '{compiler}' was found; install one (Debian: g++) or name it with CXX=.")
-    if not cpp_extension.is_ninja_available():
-        raise UserError("ninja was not found; pip install ninja.")
     place.parent.mkdir(parents=True, exist_ok=True)
-    cpp_extension.load(
-        place.stem, [str(SOURCE)], extra_cflags=_flags(), build_directory=str(place.parent), is_python_module=False
-    )
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # where ninja is
+    where: dict[str, Any] = {"build_directory": str(place.parent), "is_python_module": False}
+    try:
+        cpp_extension.load(place.stem, [str(SOURCE)], extra_cflags=_flags(), **where)
+    except RuntimeError as error:
+        raise UserError(f"'{compiler}' could not compile {SOURCE.name}; searches work without it. {error}") from None
     return place
 
 
