@@ -97,9 +97,6 @@ class FusedCell(SearchCell):
                 arriving[target].append(term)
         return torch.cat([states[n] for n in self.topology.output], dim=1)
 
-    def _states(self, inputs: Sequence[Tensor]) -> list[Tensor]:
-        return [f(x) for f, x in zip(self.preprocess, inputs, strict=True)]
-
     def _leaving(
         self, group: tuple[int, ...], drawn: Drawn, states: Sequence[Tensor], gates: Tensor, kept: Tensor | None
     ) -> Terms:
@@ -146,7 +143,7 @@ def _alone(op: nn.Module, x: Tensor) -> Tensor:
 
 
 class FusedSupernet(Supernet):
-    """The plain supernet's constructor, parameters, state and forward; :func:`fused_applies` says for which styles.
+    """The plain supernet's constructor, parameters, state and forward; for what, says :mod:`.formulations`.
 
     Its gradients cannot be differentiated again: a backward pass with create_graph is an error, and needs the plain
     supernet, into which the state loads.

@@ -104,7 +104,7 @@ class SearchCell(nn.Module):
         zero to the node, and gives its gate the gradient <dL/dX, O(x)>, the cost it would have (ProxylessNAS).
         ``kept``: (edges, images), what drop-path multiplies each image's output of an edge by.
         """
-        states = [preprocess(x) for preprocess, x in zip(self.preprocess, inputs, strict=True)]
+        states = self._states(inputs)
         drawn = gates.detach().ne(0).tolist()
         wanted = drawn if observed is None else observed.tolist()
         for node in self.topology.intermediate:
@@ -116,6 +116,9 @@ class SearchCell(nn.Module):
             ]
             states.append(sum(terms[1:], start=terms[0]) if terms else self._zeros(states[0]))
         return torch.cat([states[n] for n in self.topology.output], dim=1)
+
+    def _states(self, inputs: Sequence[Tensor]) -> list[Tensor]:
+        return [preprocess(x) for preprocess, x in zip(self.preprocess, inputs, strict=True)]
 
     def _zeros(self, x: Tensor) -> Tensor:
         step = 2 if self.reduction else 1
