@@ -65,7 +65,7 @@ def parser(*, runs: bool) -> Parser:
     claims.add_argument("--paper", help="snas, wiring, mixpath or darts-proxylessnas")
     claims.set_defaults(call=_claims)
 
-    native = commands.add_parser("native", help="build the native formulation of the supernet, about a minute")
+    native = commands.add_parser("native", help="build the native formulation of the supernet, half a minute")
     native.set_defaults(call=_native)
 
     if runs:

@@ -245,8 +245,8 @@ COLUMNS = {  # heading, what a row calls it, decimals
 
 def line(row: dict) -> str:
     """A row as text, in columns."""
-    numbers = [(heading, row.get(name), decimals) for heading, (name, decimals) in COLUMNS.items()]
-    cells = ["" if n is None else f"{n:.{d}f}" for _, n, d in numbers]
+    numbers = [(row.get(name), decimals) for name, decimals in COLUMNS.values()]
+    cells = ["" if n is None else f"{n:.{d}f}" for n, d in numbers]
     text = "  ".join(f"{cell:>{len(heading)}}" for cell, heading in zip(cells, COLUMNS, strict=True))
     return f"{row['size']:18} {row['method']:23} {row['threads']:7}  {text}"
 

@@ -43,7 +43,7 @@ def library() -> Path:
 
 
 def build() -> Path:
-    """Compile the library, about a minute, and load it; a :class:`UserError` if there is nothing to compile with."""
+    """Compile the library, half a minute, and load it; a :class:`UserError` if there is nothing to compile with."""
     from torch.utils import cpp_extension  # not needed to load it, and slow to import
 
     compiler, place = cpp_extension.get_cxx_compiler(), library()
