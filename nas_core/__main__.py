@@ -106,7 +106,7 @@ def _notebooks(args: argparse.Namespace) -> int:
 
 
 def _native(args: argparse.Namespace) -> int:
-    from nas_core.cells.native import build
+    from nas_core.backends.native import build
 
     print(f"built {build()}")
     return 0

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from nas_core.cells.formulations import FORMULATIONS, possible
+from nas_core.backends.formulations import FORMULATIONS, possible
 from nas_core.cells.operations import CANDIDATES, NORMALISERS, ORDERS, Style
 from nas_core.cells.supernet import Space
 from nas_core.cells.topology import Topology, darts_cell, minimal_cell, modified_cell, simplified_cell

@@ -29,8 +29,8 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from nas_core.cells import native
-from nas_core.cells.formulations import FORMULATIONS
+from nas_core.backends import native
+from nas_core.backends.formulations import FORMULATIONS
 from nas_core.cells.operations import CANDIDATES
 from nas_core.cells.supernet import Space, Supernet
 from nas_core.cells.topology import darts_cell

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 from small import METHODS, PROBES, config
 
-from nas_core.cells import native
+from nas_core.backends import native
 from nas_core.cells.operations import CANDIDATES
 from nas_core.config import TOPOLOGIES, Alpha, Data, Method, Network, RunConfig, Settings, Weights
 from nas_core.errors import UserError, choose

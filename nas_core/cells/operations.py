@@ -17,8 +17,8 @@ class Cost:
     """What one operation costs for one image: parameters, multiply-adds, and memory accesses (SNAS, App. F)."""
 
     params: int
-    flops: int
-    mac: int
+    madds: int
+    accesses: int
 
 
 @dataclass(frozen=True)
@@ -156,8 +156,8 @@ def _pool_cost(channels: int, side: int, stride: int) -> Cost:
 def _skip_cost(channels: int, side: int, stride: int) -> Cost:
     if stride == 1:
         return Cost(0, 0, 2 * channels * side**2)
-    mac = 2 * side**2 * (4 * channels + channels // 2) + channels**2
-    return Cost(channels**2, channels**2 * side**2, mac)
+    accesses = 2 * side**2 * (4 * channels + channels // 2) + channels**2
+    return Cost(channels**2, channels**2 * side**2, accesses)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from nas_core.files import write_atomic
 from nas_core.report.compare import MISSING
 from nas_core.report.save import write_files
 from nas_core.runs import RunsFailed, obtain
-from nas_core.runs.claim import claim
+from nas_core.runs.lock import lock
 from nas_core.runs.pool import watched
 
 Echo = Callable[[str], None]
@@ -100,7 +100,7 @@ def _summarise(rows: list[Row], echo: Echo) -> int:
 def _workplace(plan: Plan, echo: Echo) -> Iterator[Path]:
     """A folder for all that is unfinished, for one call at a time; what a killed call left there is removed."""
     place = plan.work / "unfinished" / "notebooks"
-    with claim(place.parent, lambda who: echo(f"{who} executes notebooks at profile {plan.profile}, waiting for it")):
+    with lock(place.parent, lambda who: echo(f"{who} executes notebooks at profile {plan.profile}, waiting for it")):
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir()
         try:

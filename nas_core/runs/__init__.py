@@ -6,7 +6,7 @@ On disk, below ``$NAS_RUNS`` (by default ``.runs`` in the checkout)::
     records/<key>/anchors.safetensors  what a replay needs
     records/<key>/step-*.safetensors   the last two checkpoints of a run that is not done
     records/<key>/failure.txt          traceback of the last failure
-    records/<key>/claim                locked by who computes it at the moment
+    records/<key>/lock                 locked by who computes it at the moment
 """
 
 from collections import Counter

@@ -7,7 +7,7 @@ from typing import Any
 
 from nas_core.errors import UserError, choose
 from nas_core.files import writing
-from nas_core.runs.claim import holder, unlock
+from nas_core.runs.lock import holder, unlock
 from nas_core.runs.replay import fingerprint
 from nas_core.runs.store import FILE, checkpoints, folder_of, location, read
 from nas_core.runs.tree import Damaged

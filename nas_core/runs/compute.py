@@ -1,4 +1,4 @@
-"""One run from config to record: found, still valid, resumed or started, by the process that holds its claim."""
+"""One run from config to record: found, still valid, resumed or started, by the process that holds its lock."""
 
 import platform
 import resource
@@ -15,7 +15,7 @@ from nas_core.config import RunConfig
 from nas_core.errors import UserError
 from nas_core.files import write_atomic
 from nas_core.runs import store, tree
-from nas_core.runs.claim import claim
+from nas_core.runs.lock import lock
 from nas_core.runs.replay import anchors_of, fingerprint, replay, step
 from nas_core.runs.tree import Damaged
 from nas_core.trainers import Search
@@ -44,7 +44,7 @@ def attempt(config: RunConfig, build: Build, tell: Tell) -> str | None:
     folder = store.folder_of(config.key())
     stuck = f"(stuck? `python -m nas_core runs unlock {config.key()}`)"
     try:
-        with claim(folder, lambda who: tell(f"{who} computes it, waiting {stuck}")):
+        with lock(folder, lambda who: tell(f"{who} computes it, waiting {stuck}")):
             perform(config, build, tell)
     except UserError as error:
         return str(error)
@@ -58,7 +58,7 @@ def attempt(config: RunConfig, build: Build, tell: Tell) -> str | None:
 
 
 def perform(config: RunConfig, build: Build, tell: Tell) -> None:
-    """Find, replay, resume or compute the record; needs the claim on it."""
+    """Find, replay, resume or compute the record; needs its lock."""
     threads = torch.get_num_threads()
     torch.set_num_threads(config.threads)  # the order of sums depends on it
     try:

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from nas_core.config import RunConfig
 from nas_core.errors import UserError
-from nas_core.runs.claim import holder
+from nas_core.runs.lock import holder
 from nas_core.runs.compute import Build, attempt
 from nas_core.runs.store import folder_of
 from nas_core.workers import Worker, spread

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 from torch.func import functional_call
 
-from nas_core.cells.formulations import FORMULATIONS
+from nas_core.backends.formulations import FORMULATIONS
 from nas_core.cells.genotype import DERIVE_RULES, Genotype
 from nas_core.cells.operations import kept_paths
 from nas_core.config import RunConfig
@@ -50,7 +50,7 @@ class Search:
         self.weights = list(self.model.parameters())
         self.cell_type = torch.tensor(self.model.cell_type)
         self.mask = torch.from_numpy(self.space.mask())
-        table = [[[(c.params, c.flops, c.mac) for c in e] for e in l] for l in self.model.edge_costs(self.data.side)]
+        table = [[[(c.params, c.madds, c.accesses) for c in e] for e in l] for l in self.model.edge_costs(self.data.side)]
         self.resources = torch.tensor(table, dtype=torch.float32)  # (layers, edges, ops, 3)
         self.architecture = Architecture(config.method, config.alpha, self.mask, self.cell_type, self.resources, init)
         self.logits, self.relaxation = self.architecture.logits, self.architecture.relaxation

@@ -29,7 +29,7 @@ from nas_core.cells.chain import (
     slots,
     space_size,
 )
-from nas_core.cells.closed_forms import Count, bottleneck, chain_count
+from closed_forms import Count, bottleneck, chain_count
 from nas_core.cells.counts import multiply_adds, parameters
 from nas_core.errors import UserError
 

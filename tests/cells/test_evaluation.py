@@ -11,7 +11,7 @@ from small import generator
 from torch import Tensor, nn
 
 from nas_core import papers
-from nas_core.cells.closed_forms import Count, auxiliary_count, evaluation_count
+from closed_forms import Count, auxiliary_count, evaluation_count
 from nas_core.cells.counts import multiply_adds, parameters
 from nas_core.cells.evaluation import EVALUATED, STEMS, EvaluationNetwork
 from nas_core.cells.genotype import CellGenotype, Genotype, released

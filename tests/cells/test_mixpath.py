@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from nas_core import papers
 from nas_core.cells.chain import ChainNetwork, Choice, InvertedBottleneck, Macro, Slot, blocks, slots
-from nas_core.cells.closed_forms import Count, chain_count, supernet_params
+from closed_forms import Count, chain_count, supernet_params
 from nas_core.cells.counts import multiply_adds, parameters
 from nas_core.cells.mixpath import (
     EXPANSIONS,

@@ -57,7 +57,7 @@ def test_exact_multiply_adds_of_the_search_networks(name: str) -> None:
     with torch.no_grad():
         model(torch.randn(1, 3, 32, 32, generator=generator()), torch.ones(shape_of_gates(model)))
     assert sum(total + inside) == SEARCH_NETWORKS[name][5]
-    stated = [c.flops for layer in model.edge_costs(32) for edge in layer for c in edge if c.params]
+    stated = [c.madds for layer in model.edge_costs(32) for edge in layer for c in edge if c.params]
     assert sum(stated) == sum(inside)
 
 
@@ -69,8 +69,8 @@ def test_exact_edge_costs_follow_side_channels_and_stride() -> None:
     for layer, (channels, side) in enumerate([(4, 7), (4, 7), (8, 4), (8, 4), (8, 4), (16, 2), (16, 2), (16, 2)]):
         for e, edge in enumerate(model.edge_costs(7)[layer]):
             halved = layer in (2, 5) and e in (0, 1, 2, 3)
-            assert edge[pool].flops == 9 * channels * side**2
-            assert edge[pool].mac == (5 if halved else 2) * channels * side**2
+            assert edge[pool].madds == 9 * channels * side**2
+            assert edge[pool].accesses == (5 if halved else 2) * channels * side**2
 
 
 @pytest.mark.parametrize(("layers", "at"), [(1, {0}), (2, {0, 1}), (3, {1, 2}), (8, {2, 5}), (20, {6, 13})])

@@ -37,7 +37,7 @@ PRINTED = {
 def table(channels: int = 16, side: int = 32) -> Tensor:
     """(ops, 3): parameters, multiply-adds, memory accesses."""
     costs = [OPERATIONS[op].cost(channels, side, 1) for op in CANDIDATES]
-    return torch.tensor([(c.params, c.flops, c.mac) for c in costs], dtype=torch.float64)
+    return torch.tensor([(c.params, c.madds, c.accesses) for c in costs], dtype=torch.float64)
 
 
 def row(op: str) -> Tensor:

@@ -74,7 +74,7 @@ def test_resumed_at_any_step_equals_uninterrupted(obtain, lines, root: Path, mon
         assert lines[-1].endswith(f"no record; resuming at step {step} of 15")
         assert content(record) == whole
         assert record.provenance["resumes"] == 1
-        assert {p.name for p in record.folder.iterdir()} == {"record.safetensors", "anchors.safetensors", "claim"}
+        assert {p.name for p in record.folder.iterdir()} == {"record.safetensors", "anchors.safetensors", "lock"}
 
 
 def test_a_damaged_checkpoint_is_named_and_the_result_the_same(obtain, lines, root, monkeypatch) -> None:

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 import nas_core.runs
 from nas_core.errors import UserError
-from nas_core.runs import RunsFailed, claim, compute
+from nas_core.runs import RunsFailed, compute, lock
 from nas_core.runs.pool import Progress, default_jobs
 from nas_core.workers import spread
 
@@ -40,7 +40,7 @@ def test_a_run_is_computed_once_then_found(obtain, lines, root: Path) -> None:
     assert first.folder == root / "records" / config.key()
     assert set(steps().values()) == {1}
     assert {p.name for p in root.iterdir()} == {"records"}
-    assert {p.name for p in first.folder.iterdir()} == {"record.safetensors", "anchors.safetensors", "claim"}
+    assert {p.name for p in first.folder.iterdir()} == {"record.safetensors", "anchors.safetensors", "lock"}
     assert not list(root.rglob("*.pkl"))
 
 
@@ -170,7 +170,7 @@ def test_a_claim_can_be_released_by_hand(obtain, lines, root: Path, monkeypatch)
     def unlock() -> None:
         while not lines:
             time.sleep(0.005)
-        claim.unlock(folder)
+        lock.unlock(folder)
 
     with claimed(folder):
         assert holders(root) == {config.key()}
@@ -188,16 +188,16 @@ def test_what_an_ended_process_left_in_a_claim_is_no_claim(obtain, lines, root: 
     config = toy.ToyConfig()
     folder = root / "records" / config.key()
     folder.mkdir(parents=True)
-    (folder / "claim").write_text(f"process {os.getpid()} on {os.uname().nodename}")
+    (folder / "lock").write_text(f"process {os.getpid()} on {os.uname().nodename}")
     assert holders(root) == set()
     obtain(config)
     assert lines == ["T-TOY seed 0 (smoke): no record; computing it"]
 
 
 def test_a_dead_process_that_nobody_has_buried_holds_no_claim(root: Path) -> None:
-    child = in_child(lambda: claim.claim(root / "records" / "a", pytest.fail))
+    child = in_child(lambda: lock.claim(root / "records" / "a", pytest.fail))
     os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
-    assert (root / "records" / "a" / "claim").read_text().startswith(f"process {child} on ")
+    assert (root / "records" / "a" / "lock").read_text().startswith(f"process {child} on ")
     assert holders(root) == set()
     os.waitpid(child, 0)
 
@@ -209,7 +209,7 @@ def test_of_many_that_want_a_claim_one_at_a_time_has_it(tmp_path: Path, monkeypa
     def want() -> None:
         nonlocal inside
         for _ in range(20):
-            with claim.claim(tmp_path / "a", lambda who: None):
+            with lock.claim(tmp_path / "a", lambda who: None):
                 inside += 1
                 most.append(inside)
                 time.sleep(0.0005)

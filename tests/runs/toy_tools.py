@@ -14,7 +14,7 @@ import pytest
 import toy
 
 from nas_core.runs import Record, tree
-from nas_core.runs.claim import claim, holder
+from nas_core.runs.lock import lock, holder
 from nas_core.runs.replay import digests
 from nas_core.runs.store import ANCHORS, read
 

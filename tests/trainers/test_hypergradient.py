@@ -14,8 +14,8 @@ from small import METHODS, assert_same, batch, config, mixture, network
 from torch import Tensor, nn
 from toys import random, smooth_problem
 
-from nas_core.cells import depthwise
-from nas_core.cells.fused import FusedSupernet
+from nas_core.backends import depthwise
+from nas_core.backends.fused import FusedSupernet
 from nas_core.cells.supernet import Space
 from nas_core.cells.topology import darts_cell, minimal_cell
 from nas_core.trainers import Search

@@ -19,10 +19,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nas_core.cells.fused import FusedCell, FusedSupernet
-from nas_core.cells.grouped import Fixed, first_order, joined, wanted
+from nas_core.backends.fused import FusedCell, FusedSupernet
+from nas_core.backends.grouped import Fixed, first_order, joined, wanted
 from nas_core.cells.operations import FactorizedReduce
-from nas_core.cells.stage import Depthwise, Mixture, Norms, Reductions, Stage, stacked
+from nas_core.backends.stage import Depthwise, Mixture, Norms, Reductions, Stage, stacked
 from nas_core.errors import UserError
 
 SOURCE = Path(__file__).with_suffix(".cpp")

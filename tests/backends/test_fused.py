@@ -21,10 +21,10 @@ from small import NOT_NONE, batch, generator, kept_paths, mixture, network, rand
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
-from nas_core.cells import depthwise, native
-from nas_core.cells.formulations import FORMULATIONS, possible
-from nas_core.cells.fused import FusedSupernet, rectangles
-from nas_core.cells.grouped import pointwise
+from nas_core.backends import depthwise, native
+from nas_core.backends.formulations import FORMULATIONS, possible
+from nas_core.backends.fused import FusedSupernet, rectangles
+from nas_core.backends.grouped import pointwise
 from nas_core.cells.operations import CANDIDATES, Style
 from nas_core.cells.supernet import Supernet
 from nas_core.cells.topology import Topology, darts_cell, modified_cell
@@ -50,7 +50,7 @@ def test_exact_fused_is_plain(topology: Topology, side: int) -> None:
 
 @pytest.mark.parametrize("big", [False, True])
 def test_exact_maps_joined_or_not(monkeypatch: pytest.MonkeyPatch, big: bool) -> None:
-    monkeypatch.setattr("nas_core.cells.stage.SMALL", 0 if big else 2**40)
+    monkeypatch.setattr("nas_core.backends.stage.SMALL", 0 if big else 2**40)
     plain, model = pair(topology=darts_cell(3), layers=3, affine=True)
     assert_equal(plain, model, mixture(plain), *batch())
 

@@ -21,10 +21,10 @@ from hypothesis import given
 from small import batch, generator, mixture, network
 from torch import nn
 
-from nas_core.cells import native
-from nas_core.cells.native import NativeSupernet
+from nas_core.backends import native
+from nas_core.backends.native import NativeSupernet
 from nas_core.cells.operations import CANDIDATES
-from nas_core.cells.stage import Stage
+from nas_core.backends.stage import Stage
 from nas_core.cells.topology import Topology, darts_cell
 from nas_core.errors import UserError
 

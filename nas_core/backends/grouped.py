@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nas_core.cells import depthwise
+from nas_core.backends import depthwise
 
 _convolution_backward = torch.ops.aten.convolution_backward
 LANES = 16  # channels a group of a 1x1 convolution should have to fill a vector register

@@ -6,8 +6,8 @@ edges that leave a node together, for the papers' blocks. ``native`` is ``fused`
 
 from __future__ import annotations
 
-from nas_core.cells import native
-from nas_core.cells.fused import FusedSupernet
+from nas_core.backends import native
+from nas_core.backends.fused import FusedSupernet
 from nas_core.cells.operations import Style
 from nas_core.cells.supernet import Supernet
 

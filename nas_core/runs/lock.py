@@ -11,19 +11,19 @@ from typing import IO
 
 from nas_core.files import make_folder, writing
 
-POLL = 0.5  # seconds between two looks at somebody else's claim
+POLL = 0.5  # seconds between two looks at somebody else's lock
 
 
-def claim(folder: Path, wait: Callable[[str], object]) -> IO[str]:
-    """Take the claim on ``folder``, which lasts until the file returned is closed; ``wait`` hears whom we wait for."""
-    path = make_folder(folder) / "claim"
+def lock(folder: Path, wait: Callable[[str], object]) -> IO[str]:
+    """Take the lock on ``folder``, which lasts until the file returned is closed; ``wait`` hears whom we wait for."""
+    path = make_folder(folder) / "lock"
     while True:
         if (who := holder(folder)) is not None:
             wait(who)
             while holder(folder) is not None:
                 time.sleep(POLL)
         with writing(path):
-            file = open(path, "a+")  # noqa: SIM115 - open for as long as the claim lasts
+            file = open(path, "a+")  # noqa: SIM115 - open for as long as the lock lasts
             with suppress(BlockingIOError):
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno())):  # not unlocked meanwhile
@@ -35,8 +35,8 @@ def claim(folder: Path, wait: Callable[[str], object]) -> IO[str]:
 
 
 def holder(folder: Path) -> str | None:
-    """The living process that holds the claim on ``folder``, in words, if there is one."""
-    with suppress(FileNotFoundError), open(folder / "claim") as file:
+    """The living process that holds the lock on ``folder``, in words, if there is one."""
+    with suppress(FileNotFoundError), open(folder / "lock") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -45,5 +45,5 @@ def holder(folder: Path) -> str | None:
 
 
 def unlock(folder: Path) -> None:
-    """Let others claim ``folder``, whoever holds the claim now."""
-    (folder / "claim").unlink(missing_ok=True)
+    """Let others lock ``folder``, whoever holds the lock now."""
+    (folder / "lock").unlink(missing_ok=True)

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nas_core.cells.grouped import (
+from nas_core.backends.grouped import (
     Fixed,
     channels_last,
     depthwise_convolution,

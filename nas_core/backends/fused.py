@@ -18,8 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nas_core.cells.grouped import depthwise_convolution
-from nas_core.cells.stage import Stage
+from nas_core.backends.grouped import depthwise_convolution
+from nas_core.backends.stage import Stage
 from nas_core.cells.supernet import SearchCell, Supernet, gate
 from nas_core.cells.topology import Topology
 

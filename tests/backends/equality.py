@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from small import batch, generator, kept_paths, mixture, network, random_path
 from torch import Tensor, nn
 
-from nas_core.cells.fused import FusedSupernet
+from nas_core.backends.fused import FusedSupernet
 from nas_core.cells.operations import CANDIDATES
 from nas_core.cells.supernet import Supernet
 from nas_core.cells.topology import darts_cell, minimal_cell, modified_cell, simplified_cell
