@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nas_core.config import PROBES, Alpha, Data, Method, Network, RunConfig, Weights
+from nas_core.trainers.settings import PROBES, Alpha, Data, Method, Network, RunConfig, Weights
 from nas_core.errors import UserError, choose
 from nas_core.papers import PROFILES
 
@@ -84,7 +84,7 @@ DARTS_SINGLE = Method(relaxation="softmax")
 def _run(size: Size, method: Method, *, wiring: bool, reductions: bool = False, **network: Any) -> RunConfig:
     """``wiring``: a classifier without bias, clipped logits' gradients; otherwise DARTS's head, and accuracies too.
 
-    ``network``: further fields of :class:`nas_core.config.Network`.
+    ``network``: further fields of :class:`nas_core.trainers.settings.Network`.
     """
     # Logits start at N(1, 0.01^2) in the released SNAS and DSNAS codes and at 0.001 N(0, 1) in that of DARTS.
     mean, std = (0.0, 1e-3) if method.relaxation == "softmax" else (1.0, 1e-2)

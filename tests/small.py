@@ -21,9 +21,9 @@ from torch import Tensor
 from nas_core.cells.operations import CANDIDATES, Style
 from nas_core.cells.supernet import Space, Supernet
 from nas_core.cells.topology import Topology, darts_cell, minimal_cell
-from nas_core.config import Alpha, Data, Method, Network, RunConfig, Weights
+from nas_core.trainers.settings import Alpha, Data, Method, Network, RunConfig, Weights
 from nas_core.data import Source, Split
-from nas_core.trainers import Search
+from nas_core.trainers.search import Search
 
 METHODS = {
     "softmax bi-level": Method(relaxation="softmax", levels="bi-level"),

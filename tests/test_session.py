@@ -16,7 +16,7 @@ from nas_core import papers, report, session
 from nas_core.catalogue import RUN_IDS, TUNING_SEEDS
 from nas_core.claims import Verdict
 from nas_core.claims.check import Check
-from nas_core.config import RunConfig
+from nas_core.trainers.settings import RunConfig
 from nas_core.errors import UserError
 from nas_core.runs import Record
 from nas_core.session import Session

@@ -66,6 +66,11 @@ class Genotype:
         """Read what :meth:`to_json` wrote."""
         return _reader().validate_json(text)
 
+    @classmethod
+    def from_dict(cls, data: dict) -> Genotype:
+        """Read what :func:`dataclasses.asdict` made of a genotype, as a record's JSON has it."""
+        return _reader().validate_python(data)
+
 
 @cache
 def _reader() -> TypeAdapter[Genotype]:

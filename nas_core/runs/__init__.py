@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing
 
-from nas_core.config import RunConfig
+from nas_core.trainers.settings import RunConfig
 from nas_core.errors import UserError
 from nas_core.files import make_folder
 from nas_core.runs.compute import Build, examine

@@ -11,14 +11,14 @@ from typing import Any
 
 import torch
 
-from nas_core.config import RunConfig
+from nas_core.trainers.settings import RunConfig
 from nas_core.errors import UserError
 from nas_core.files import write_atomic
 from nas_core.runs import store, tree
 from nas_core.runs.lock import lock
 from nas_core.runs.replay import anchors_of, fingerprint, replay, step
 from nas_core.runs.tree import Damaged
-from nas_core.trainers import Search
+from nas_core.trainers.search import Search
 
 Build = Callable[[RunConfig], Search]  # makes the trainer
 Tell = Callable[..., object]  # hears a line for the reader, or three numbers: steps done, in all, and found done

@@ -14,7 +14,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from nas_core.config import RunConfig
+from nas_core.trainers.settings import RunConfig
 from nas_core.errors import UserError
 from nas_core.runs.lock import holder
 from nas_core.runs.compute import Build, attempt

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from nas_core.config import RunConfig
+from nas_core.trainers.settings import RunConfig
 from nas_core.runs import store, tree
-from nas_core.trainers import Search
+from nas_core.trainers.search import Search
 
 ROOMS = ("config.py", "data", "cells", "relaxations", "probes", "trainers")  # what a run's numbers depend on
 FIRST, TAIL = 3, 2  # steps replayed from the start; steps replayed up to the close of an epoch and of the run

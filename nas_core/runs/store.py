@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 
 from nas_core.cells.genotype import Genotype
-from nas_core.config import RunConfig
+from nas_core.trainers.settings import RunConfig
 from nas_core.errors import UserError, choose
 from nas_core.runs import tree
 from nas_core.runs.tree import Damaged
-from nas_core.trainers import Result
+from nas_core.trainers.result import Result
 
 FILE, ANCHORS, FORMAT = "record.safetensors", "anchors.safetensors", 3
 

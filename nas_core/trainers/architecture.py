@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Generator, Tensor
 
-from nas_core.config import Alpha, Method
+from nas_core.trainers.settings import Alpha, Method
 from nas_core.relaxations import RELAXATIONS, keep_others, resource
 
 

@@ -20,7 +20,7 @@ from torch.func import functional_call
 from nas_core.backends.formulations import FORMULATIONS
 from nas_core.cells.genotype import DERIVE_RULES, Genotype
 from nas_core.cells.operations import kept_paths
-from nas_core.config import RunConfig
+from nas_core.trainers.settings import RunConfig
 from nas_core.data import load
 from nas_core.probes import Child, CostProbe, LossProbe, accuracy, entropy, probabilities, recalibrated
 from nas_core.probes.accuracy import genotype_gates
@@ -58,7 +58,7 @@ class Search:
         self.w_optimiser = torch.optim.SGD(self.weights, w.lr, w.momentum, weight_decay=w.decay)
         self.batches = Batches(config.data.train, config.batch, self.generators["weight_data"])
         self.losses, self.costs = LossProbe(), self._cost_probe()
-        self.steps_per_epoch = config.steps_per_epoch
+        self.period = self.steps_per_epoch = config.steps_per_epoch
         self.done, self.total = 0, config.epochs * self.steps_per_epoch
         self.rows: dict[str, list[dict]] = {"losses": [], "accuracy": []}
         self.series: dict[str, list[np.ndarray]] = {}
@@ -285,4 +285,5 @@ class Search:
         if self.done != self.total:
             raise RuntimeError(f"the search has done {self.done} of {self.total} steps")
         arrays = {name: np.stack(values) for name, values in self.series.items()}
-        return Result({n: pd.DataFrame(r) for n, r in self.rows.items() if r}, arrays, self.genotypes)
+        genotypes = {name: [Genotype.from_json(text) for text in texts] for name, texts in self.genotypes.items()}
+        return Result({n: pd.DataFrame(r) for n, r in self.rows.items() if r}, arrays, genotypes)

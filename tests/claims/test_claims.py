@@ -13,7 +13,7 @@ from nas_core.cells.genotype import CellGenotype, Genotype
 from nas_core.claims import CHECKS, Verdict, evaluate, holds, per_seed
 from nas_core.claims.check import check
 from nas_core.claims.measures import first_third, rank_correlation
-from nas_core.config import RunConfig
+from nas_core.trainers.settings import RunConfig
 from nas_core.errors import UserError
 
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from small import METHODS, config, generator
 
-from nas_core.config import Network
-from nas_core.trainers import Search
+from nas_core.trainers.settings import Network
+from nas_core.trainers.search import Search
 
 TWO_LAYERS = Network(nodes=2, channels=4, layers=2, reductions=False, head_bias=False)
 STEPS = 3

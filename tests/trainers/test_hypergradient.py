@@ -18,7 +18,7 @@ from nas_core.backends import depthwise
 from nas_core.backends.fused import FusedSupernet
 from nas_core.cells.supernet import Space
 from nas_core.cells.topology import darts_cell, minimal_cell
-from nas_core.trainers import Search
+from nas_core.trainers.search import Search
 from nas_core.trainers.hypergradient import exact, finite_difference, loss_on
 
 XI = 0.1

@@ -5,8 +5,8 @@ import torch
 from small import METHODS, assert_same, config, fake_source, finished, run
 
 from nas_core import data
-from nas_core.config import Data, Network
-from nas_core.trainers import Search
+from nas_core.trainers.settings import Data, Network
+from nas_core.trainers.search import Search
 from nas_core.trainers.batches import Batches
 
 LEARNING = [name for name, method in METHODS.items() if method.update_alpha]

@@ -5,8 +5,9 @@ import pytest
 import torch
 from small import METHODS, assert_same, config, leaves, run, through_a_file
 
-from nas_core.config import Data, RunConfig
-from nas_core.trainers import Search, build
+from nas_core.trainers.settings import Data, RunConfig
+from nas_core.trainers import build
+from nas_core.trainers.search import Search
 
 PLAIN = torch.Tensor | np.ndarray | str | int | float | bool | None
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from small import METHODS, config, run
 
-from nas_core.config import Weights
-from nas_core.trainers import Search
+from nas_core.trainers.settings import Weights
+from nas_core.trainers.search import Search
 from nas_core.trainers.search import STREAMS
 
 

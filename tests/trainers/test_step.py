@@ -9,11 +9,11 @@ from small import METHODS, config, generator
 from torch import Tensor
 
 from nas_core.cells.supernet import Supernet
-from nas_core.config import Network, RunConfig
+from nas_core.trainers.settings import Network, RunConfig
 from nas_core.data import load
 from nas_core.relaxations import gumbel, keep_others
 from nas_core.relaxations.resource import log_penalty
-from nas_core.trainers import Search
+from nas_core.trainers.search import Search
 from nas_core.trainers.search import STREAMS
 
 TWO_LAYERS = Network(nodes=2, channels=4, layers=2, reductions=False, head_bias=False)

@@ -15,7 +15,7 @@ from small import METHODS, PROBES, config
 
 from nas_core.backends import native
 from nas_core.cells.operations import CANDIDATES
-from nas_core.config import TOPOLOGIES, Alpha, Data, Method, Network, RunConfig, Settings, Weights
+from nas_core.trainers.settings import TOPOLOGIES, Alpha, Data, Method, Network, RunConfig, Settings, Weights
 from nas_core.errors import UserError, choose
 
 NETWORK = {"channels": 4, "layers": 1, "reductions": False, "head_bias": False}

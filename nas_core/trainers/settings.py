@@ -244,6 +244,19 @@ class RunConfig(Settings):
         text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
         return f"{self.run}-{self.profile}-s{self.seed}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
+    @property
+    def trainer(self) -> str:
+        """The module and the class of the trainer."""
+        return "nas_core.trainers.search:Search"
+
+    def needs(self) -> tuple[RunConfig, ...]:
+        """The runs whose results this one is given."""
+        return ()
+
+    def identity(self) -> dict[str, Any]:
+        """The settings that tell this run from every other one, as JSON has them."""
+        return self.model_dump(mode="json")
+
     def cost(self) -> float:
         """Rough relative length of the run, for starting the longest first."""
         paths = 1 if self.method.relaxation in SINGLE_PATH else len(self.network.candidates)
