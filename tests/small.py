@@ -21,31 +21,29 @@ from torch import Tensor
 from nas_core.cells.operations import CANDIDATES, Style
 from nas_core.cells.supernet import Space, Supernet
 from nas_core.cells.topology import Topology, darts_cell, minimal_cell
-from nas_core.trainers.settings import Alpha, Data, Method, Network, RunConfig, Weights
+from nas_core.trainers.methods import DARTS, DSNAS, SNAS, Exact, ProxylessNAS, Reinforce, Resource, SecondOrder, Uniform
 from nas_core.data import Source, Split
-from nas_core.trainers.search import Search
+from nas_core.trainers.search import Search, SearchConfig
+from nas_core.trainers.settings import Alpha, Data, Network, Weights
 
-METHODS = {
-    "softmax bi-level": Method(relaxation="softmax", levels="bi-level"),
-    "softmax single": Method(relaxation="softmax"),
-    "concrete single": Method(relaxation="concrete", temperature=(1.0, 0.03), resource_weight=1e-2),
-    "concrete drop-path": Method(relaxation="concrete", drop_path=0.3),
-    "one-hot": Method(relaxation="one-hot", cost_clamp=5.0),
-    "uniform": Method(relaxation="uniform", update_alpha=False),
-    "binary": Method(relaxation="binary", levels="bi-level"),
-    "two-path": Method(relaxation="two-path", levels="bi-level"),
-    "reinforce": Method(relaxation="reinforce", levels="bi-level", samples=3),
-    "softmax finite difference": Method(relaxation="softmax", levels="bi-level", hypergradient="finite difference"),
-    "softmax exact": Method(relaxation="softmax", levels="bi-level", hypergradient="exact"),
-    "concrete score": Method(
-        relaxation="concrete",
-        temperature=(0.5, 0.03),
-        resource_weight=1e-5,
-        resource_penalty="linear",
-        resource_estimator="score",
+METHODS: dict[str, Any] = {
+    "softmax bi-level": DARTS(levels="bi-level"),
+    "softmax single": DARTS(),
+    "concrete single": SNAS(temperature=(1.0, 0.03), resource=Resource(weight=1e-2)),
+    "concrete drop-path": SNAS(drop_path=0.3),
+    "one-hot": DSNAS(cost_clamp=5.0),
+    "uniform": Uniform(),
+    "binary": ProxylessNAS(paths="all"),
+    "two-path": ProxylessNAS(),
+    "reinforce": Reinforce(samples=3),
+    "softmax finite difference": SecondOrder(),
+    "softmax exact": SecondOrder(estimator=Exact()),
+    "concrete score": SNAS(
+        temperature=(0.5, 0.03), resource=Resource(weight=1e-5, penalty="linear", estimator="score")
     ),
-    "one-hot expected": Method(relaxation="one-hot", resource_weight=1e-2, resource_estimator="expected"),
+    "one-hot expected": DSNAS(resource=Resource(weight=1e-2, estimator="expected")),
 }
+LEARNING = [name for name, method in METHODS.items() if method.update_alpha]
 PROBES = ("losses", "costs", "accuracy", "child")
 NOT_NONE = tuple(op for op in CANDIDATES if op != "none")
 
@@ -54,10 +52,10 @@ def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def config(name: str = "softmax single", /, **changes: Any) -> RunConfig:
+def config(name: str = "softmax single", /, **changes: Any) -> SearchConfig:
     """A method of METHODS, two epochs of three steps, on 7x7 images: one cell of two nodes with four channels."""
     bilevel = METHODS[name].levels == "bi-level"
-    return RunConfig(
+    return SearchConfig(
         run="tiny",
         profile="test",
         seed=3,
@@ -70,6 +68,13 @@ def config(name: str = "softmax single", /, **changes: Any) -> RunConfig:
         batch=20,
         probes=PROBES,
     ).but(**changes)
+
+
+def frozen(method: str) -> Any:
+    """A method of METHODS whose logits do not learn."""
+    if method not in LEARNING:
+        return METHODS[method]
+    return METHODS[method].but(update_alpha=False)
 
 
 def run(search: Search) -> Search:

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.func import functional_call
 
 from nas_core.cells.supernet import Supernet
+from nas_core.trainers.gradients import gradients
 
 Tensors = Sequence[Tensor]
 Loss = Callable[[Tensors, Tensor], Tensor]
@@ -71,4 +72,5 @@ def _virtual(
 
 def _gradients(loss: Tensor, inputs: Tensors, *, create_graph: bool = False) -> tuple[Tensor, ...]:
     """Zero for what the loss does not depend on."""
-    return torch.autograd.grad(loss, list(inputs), create_graph=create_graph, materialize_grads=True)
+    found = gradients(loss, inputs, create_graph=create_graph)
+    return tuple(torch.zeros_like(x) if g is None else g for x, g in zip(inputs, found, strict=True))

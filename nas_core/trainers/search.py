@@ -6,66 +6,294 @@ training images (single level: one pass serves weights and logits) or from a hal
 
 from __future__ import annotations
 
-import copy
-import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-import numpy as np
-import pandas as pd
 import torch
 import torch.nn.functional as F
+from pydantic import Field, model_validator
 from torch import Generator, Tensor
 from torch.func import functional_call
 
-from nas_core.backends.formulations import FORMULATIONS
-from nas_core.cells.genotype import DERIVE_RULES, Genotype
+from nas_core.backends.formulations import FORMULATIONS, possible
 from nas_core.cells.operations import kept_paths
-from nas_core.trainers.settings import RunConfig
-from nas_core.data import load
-from nas_core.probes import Child, CostProbe, LossProbe, accuracy, entropy, probabilities, recalibrated
-from nas_core.probes.accuracy import genotype_gates
+from nas_core.data import Dataset, load
+from nas_core.errors import UserError
 from nas_core.trainers.architecture import Architecture
 from nas_core.trainers.batches import Batches
+from nas_core.trainers.gradients import averaged, gradients
 from nas_core.trainers.hypergradient import exact, finite_difference, loss_on, statistics
+from nas_core.trainers.methods import AnyMethod, Exact, ProxylessNAS, Reinforce, SecondOrder
+from nas_core.trainers.observer import PROBES, Observer
+from nas_core.trainers.optimiser import WeightOptimiser
 from nas_core.trainers.result import Result
+from nas_core.trainers.settings import Alpha, Data, Network, RunConfig, Weights, one_of
 
 # Every use of randomness has a generator of its own, so that observing a run does not change it.
 STREAMS = ("init", "weight_data", "alpha_data", "augment", "gates", "probe")
-Batch = tuple[Tensor, Tensor]  # images, labels
-EVAL_BATCH = 250  # images a batch in evaluation mode; a relaxation that draws at random draws anew for each
+
+
+def formulations(settings: dict[str, Any]) -> tuple[str, ...]:
+    """Those that can compute a search with this ``network``, ``method`` and ``device`` here, the fastest last."""
+    method = settings["method"]
+    twice = isinstance(method, SecondOrder) and isinstance(method.estimator, Exact)
+    return possible(settings["network"].space().style, twice=twice, device=settings["device"])
+
+
+def usual_formulation(settings: dict[str, Any]) -> str:
+    """Fused wherever that is possible, otherwise plain; whatever this machine has built."""
+    return "fused" if "fused" in formulations(settings) else "plain"
+
+
+class SearchConfig(RunConfig):
+    """A search: the supernet's weights and the logits of its architecture learn together."""
+
+    trainer: ClassVar[str] = "nas_core.trainers.search:Search"
+
+    kind: Literal["search"] = "search"
+    data: Data = Field(description="images")
+    network: Network = Field(description="supernet and search space")
+    method: AnyMethod
+    weights: Weights = Field(description="optimiser of the weights")
+    alpha: Alpha = Field(description="optimiser of the logits")
+    epochs: int = Field(gt=0, description="passes over the training images")
+    batch: int = Field(gt=0, description="images a step; an incomplete last batch is dropped")
+    probes: tuple[Annotated[str, one_of("probe", PROBES)], ...] = Field((), description="what is recorded besides")
+    formulation: Annotated[str, one_of("formulation", FORMULATIONS)] = Field(
+        default_factory=usual_formulation, description="of the supernet: plain, fused, or native by name only"
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.formulation not in (allowed := formulations(dict(self))):
+            raise UserError(
+                f"formulation {self.formulation!r} cannot compute this run: 'fused' is for batch norm, order 'rcb' and "
+                f"no estimator 'exact', 'native' also needs `make native` and a CPU. Allowed: {', '.join(allowed)}."
+            )
+        for probe, split in (("accuracy", "valid"), ("child", "test")):
+            if probe in self.probes and not getattr(self.data, split):
+                raise UserError(f"run {self.run!r}: the probe {probe!r} needs {split} images; data.{split} is 0")
+        if (self.method.levels == "bi-level") != (self.data.search > 0):
+            raise UserError(f"run {self.run!r}: bi-level search needs search images, single-level search takes none")
+        if self.data.train < self.batch or 0 < self.data.search < self.batch:
+            raise UserError(f"run {self.run!r}: a batch of {self.batch} needs at least as many images in every half")
+        return self
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Weight steps in an epoch."""
+        return self.data.train // self.batch
+
+    def cost(self) -> float:
+        """Passes times edges times operations times images."""
+        edges = self.network.layers * len(self.network.topology().edges)
+        paths = len(self.network.candidates)
+        if self.method.relaxation not in ("softmax", "concrete"):
+            paths = 1
+        passes = 2 if self.method.levels == "single" else 3
+        if isinstance(self.method, SecondOrder):
+            passes += 6
+        if isinstance(self.method, Reinforce):
+            passes += self.method.samples
+        return float(self.epochs * self.steps_per_epoch * self.batch * passes * edges * paths)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images (n, channels, height, width) and labels (n,) of a ``split``."""
+
+    split: str
+    images: Tensor
+    labels: Tensor
+
+
+@dataclass(frozen=True)
+class Draw:
+    """The edge variable of one pass.
+
+    ``a``: the logits it was drawn from, and ``z`` itself, both (cell types, edges, ops); ``gates``: Z for each layer,
+    (layers, edges, ops), and ``outputs``: ones, (layers,), whose gradients are the costs of edges and of outputs.
+    """
+
+    a: Tensor
+    z: Tensor
+    gates: Tensor
+    outputs: Tensor
 
 
 class Search:
     """A search that can be stepped, saved and resumed: ``done`` of ``total`` steps, each one weight step."""
 
-    def __init__(self, config: RunConfig) -> None:
-        self.config = config
+    def __init__(self, config: SearchConfig) -> None:
+        self.config, self.method = config, config.method
+        self.generators = _generators(config.seed)
         self.data = load(config.data.name, **config.data.model_dump(exclude={"name"}))
-        self.generators = {s: Generator().manual_seed(config.seed * len(STREAMS) + i) for i, s in enumerate(STREAMS)}
-        self.space, init = config.network.space(), self.generators["init"]
-        shape = config.network.model_dump(include={"channels", "layers", "reductions", "head_bias"})
-        shape |= {"classes": self.data.source.classes, "in_channels": self.data.channels}
-        model = FORMULATIONS[config.formulation](self.space, **shape, generator=init)
-        self.model = model.to(config.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model = _supernet(config, self.data, self.generators["init"])
+        self.space = self.model.space
         self.weights = list(self.model.parameters())
         self.cell_type = torch.tensor(self.model.cell_type)
-        self.mask = torch.from_numpy(self.space.mask())
-        table = [[[(c.params, c.madds, c.accesses) for c in e] for e in l] for l in self.model.edge_costs(self.data.side)]
-        self.resources = torch.tensor(table, dtype=torch.float32)  # (layers, edges, ops, 3)
-        self.architecture = Architecture(config.method, config.alpha, self.mask, self.cell_type, self.resources, init)
+        self.architecture = Architecture(config, self.model, self.data.side, self.generators["init"])
         self.logits, self.relaxation = self.architecture.logits, self.architecture.relaxation
-        w = config.weights
-        self.w_optimiser = torch.optim.SGD(self.weights, w.lr, w.momentum, weight_decay=w.decay)
+        self.optimiser = WeightOptimiser(self.weights, config.weights, config.epochs)
         self.batches = Batches(config.data.train, config.batch, self.generators["weight_data"])
-        self.losses, self.costs = LossProbe(), self._cost_probe()
+        self.observer = Observer(
+            self.model,
+            self.data,
+            lambda: self.gates(self.draw("probe")),
+            config.probes,
+            batch=config.batch,
+            device=config.device,
+        )
         self.period = self.steps_per_epoch = config.steps_per_epoch
         self.done, self.total = 0, config.epochs * self.steps_per_epoch
-        self.rows: dict[str, list[dict]] = {"losses": [], "accuracy": []}
-        self.series: dict[str, list[np.ndarray]] = {}
-        self.genotypes: dict[str, list[str]] = {rule: [] for rule in DERIVE_RULES}
-        self._observe_architecture()
+        self.observer.see_architecture(self.masked_logits())
 
-    # ------------------------------------------------------------------------------------------------ schedules
+    # ------------------------------------------------------------------------------------------------ the loop
+
+    def step(self) -> float:
+        """One step of the weights, and of the logits; closes the epoch when it was the last. Returns the loss."""
+        loss = self._step_on_one_level() if self.method.levels == "single" else self._step_on_two_levels()
+        self.done += 1
+        if self.done % self.steps_per_epoch == 0:
+            self._close_epoch()
+        return loss
+
+    def _step_on_one_level(self) -> float:
+        """Forward, measure, update: one pass serves weights and logits (SNAS, DSNAS)."""
+        batch = self._train_batch()
+        draw = self._draw_to_learn()
+        loss = self._forward(batch, draw)
+        weight_gradients, cost = self._measure(loss, draw, self._learning_weights())
+        self._update_logits(draw, cost)
+        self.optimiser.step(weight_gradients)
+        return loss.item()
+
+    def _step_on_two_levels(self) -> float:
+        """The logits learn from a batch of the search half, then the weights from a training batch (DARTS)."""
+        search, train = self._search_batch(), self._train_batch()
+        self._architecture_step(search, train)
+        draw = self._draw_from(self.masked_logits(), "gates")
+        loss = self._forward(train, draw)
+        self.optimiser.step(self._of_weights(gradients(loss, self._learning_weights())))
+        return loss.item()
+
+    def _architecture_step(self, search: Batch, train: Batch) -> None:
+        """The step of the logits in bi-level search; where it is not one pass, the probes have a pass of their own."""
+        one_pass = not isinstance(self.method, SecondOrder | Reinforce)
+        if one_pass and self.method.update_alpha:
+            draw = self._draw_to_learn()
+            _, cost = self._measure(self._forward(search, draw), draw, [])
+            self._update_logits(draw, cost)
+            return
+        self._spectate(search)
+        if self.method.update_alpha:
+            a = self.architecture.restricted(self.generators["gates"])
+            self.architecture.step(a, self._gradient_of_logits(a, search, train))
+
+    def _gradient_of_logits(self, a: Tensor, search: Batch, train: Batch) -> Tensor:
+        """dL/da where it takes more than one pass."""
+        if isinstance(self.method, Reinforce):
+            return self._reinforce(a, search)
+        return self._second_order(a, search, train)
+
+    def _reinforce(self, a: Tensor, search: Batch) -> Tensor:
+        """The gradient of the logits from the accuracies of M drawn networks on the batch, with its statistics."""
+        assert isinstance(self.method, Reinforce)
+        draws, rewards = [], []
+        for _ in range(self.method.samples):
+            z = self.relaxation.draw(a, self.generators["gates"], self.temperature())
+            with torch.no_grad():
+                hits = self.model(search.images, self.gates(z)).argmax(1) == search.labels
+            draws.append(z)
+            rewards.append(averaged(hits.double().mean()).item())
+        return self.architecture.from_rewards(a, draws, rewards, self.temperature())
+
+    def _second_order(self, a: Tensor, search: Batch, train: Batch) -> Tensor:
+        """DARTS: the virtual weight step sees the batch of the weight step that follows, its rate, momentum, decay."""
+        assert isinstance(self.method, SecondOrder)
+        z = self.relaxation.draw(a, self.generators["gates"], self.temperature())
+        gates = self.gates(z).requires_grad_()
+        train_loss = loss_on(self.model, train.images, train.labels)
+        search_loss = loss_on(self.model, search.images, search.labels)
+        estimate = exact
+        if not isinstance(self.method.estimator, Exact):
+            estimate = partial(finite_difference, radius=self.method.estimator.radius)
+        drift = self.optimiser.drift()
+        cost = estimate(train_loss, search_loss, self.weights, gates, self.optimiser.lr, drift=drift)
+        return self.architecture.from_costs(a, z, cost, self.temperature())
+
+    # ------------------------------------------------------------------------------------------------ one pass
+
+    def _draw_to_learn(self) -> Draw:
+        """The draw of a pass that the logits learn from, or whose costs are recorded."""
+        if not self.method.update_alpha:
+            return self._draw_from(self.masked_logits(), "gates", measured="costs" in self.config.probes)
+        a = self.architecture.restricted(self.generators["gates"])
+        return self._draw_from(a, "gates", measured=True)
+
+    def _draw_from(self, a: Tensor, stream: str, *, measured: bool = False) -> Draw:
+        z = self.relaxation.draw(a, self.generators[stream], self.temperature())
+        gates = self.gates(z).requires_grad_(measured)
+        outputs = torch.ones(len(gates), device=self.config.device, requires_grad=measured)
+        return Draw(a, z, gates, outputs)
+
+    def _forward(self, batch: Batch, draw: Draw) -> Tensor:
+        """The loss of the drawn network on a batch; its class logits are shown to the probes."""
+        logits = self.model(*self._arguments(batch, draw, "gates"))
+        self.observer.see_losses(batch.split, logits, batch.labels)
+        return F.cross_entropy(logits, batch.labels)
+
+    def _arguments(self, batch: Batch, draw: Draw, stream: str) -> tuple[Any, ...]:
+        """What the supernet is given: images, gates, output gates, operations to observe, factors of drop-path."""
+        learns = draw.gates.requires_grad and self.method.update_alpha and stream == "gates"
+        observed = self.architecture.observed(draw.a) if learns else None
+        outputs = draw.outputs if "costs" in self.config.probes else None
+        factors = None
+        if self.method.drop_path:
+            shape = (*draw.gates.shape[:2], len(batch.images))
+            factors = kept_paths(shape, self.method.drop_path, self.generators[stream]).to(draw.gates)
+        return batch.images, draw.gates, outputs, observed, factors
+
+    def _measure(
+        self, loss: Tensor, draw: Draw, weights: Sequence[Tensor]
+    ) -> tuple[list[Tensor | None], Tensor]:
+        """Gradients of all weights (None for those not in ``weights``), and the costs C = dL/dZ, (layers, edges, ops)."""
+        measured = [draw.gates, draw.outputs] if draw.gates.requires_grad else []
+        found = gradients(loss, [*weights, *measured])
+        of_weights = self._of_weights(found[: len(weights)])
+        if not measured:
+            return of_weights, torch.zeros_like(draw.gates)
+        cost, output_cost = found[len(weights) :]
+        # Where every edge drew none, no gate is in the graph and all costs are zero.
+        cost = torch.zeros_like(draw.gates) if cost is None else cost
+        output_cost = torch.zeros_like(draw.outputs) if output_cost is None else output_cost
+        self.observer.see_costs(draw.gates, cost, output_cost)
+        return of_weights, cost
+
+    def _spectate(self, batch: Batch) -> None:
+        """A pass for the probes alone: nothing learns, and statistics and draws of the run are left alone."""
+        if not {"losses", "costs"} & set(self.config.probes):
+            return
+        draw = self._draw_from(self.masked_logits(), "probe", measured="costs" in self.config.probes)
+        logits = functional_call(self.model, statistics(self.model), self._arguments(batch, draw, "probe"))
+        self.observer.see_losses(batch.split, logits, batch.labels)
+        self._measure(F.cross_entropy(logits, batch.labels), draw, [])
+
+    def _update_logits(self, draw: Draw, cost: Tensor) -> None:
+        if self.method.update_alpha:
+            gradient = self.architecture.from_costs(draw.a, draw.z, cost, self.temperature())
+            self.architecture.step(draw.a, gradient)
+
+    def _learning_weights(self) -> list[Tensor]:
+        return self.weights if self.method.update_theta else []
+
+    def _of_weights(self, found: Sequence[Tensor | None]) -> list[Tensor | None]:
+        """One gradient for every weight; none for weights that rest."""
+        return list(found) or [None] * len(self.weights)
+
+    # ------------------------------------------------------------------------------------------------ what it draws
 
     @property
     def epoch(self) -> int:
@@ -73,31 +301,8 @@ class Search:
         return self.done // self.steps_per_epoch
 
     def temperature(self) -> float:
-        """Linear in the epoch (SNAS: 1 to 0.03)."""
-        start, end = self.config.method.temperature
-        return start + (end - start) * self.epoch / self.config.epochs
-
-    def w_lr(self) -> float:
-        """Half a cosine over the epochs, from lr to lr_min."""
-        w, t = self.config.weights, self.epoch / self.config.epochs
-        return w.lr_min + (w.lr - w.lr_min) * (1 + math.cos(math.pi * t)) / 2
-
-    # ------------------------------------------------------------------------------------------------ one step
-
-    def step(self) -> float:
-        """One weight step, with its architecture step; closes the epoch when it was the last. Returns the loss."""
-        method, bilevel = self.config.method, self.config.method.levels == "bi-level"
-        if bilevel:
-            chosen = torch.randperm(self.config.data.search, generator=self.generators["alpha_data"])
-            search = self._images("search", chosen[: self.config.batch])
-        train = self._images("train", self.batches.next())
-        if bilevel:
-            self._architecture_step(search, train)
-        loss = self._pass("train", train, weights=method.update_theta, alpha=not bilevel)
-        self.done += 1
-        if self.done % self.steps_per_epoch == 0:
-            self._close_epoch()
-        return loss
+        """Of the relaxation, in this epoch."""
+        return self.method.temperature_at(self.epoch / self.config.epochs)
 
     def masked_logits(self) -> Tensor:
         """Logits (cell types, edges, ops), -inf where an edge does not allow the operation."""
@@ -111,179 +316,71 @@ class Search:
         """One gate per layer: all cells of a type share Z. Shape (layers, edges, ops)."""
         return z[self.cell_type].to(self.weights[0])
 
+    def _train_batch(self) -> Batch:
+        return self._images("train", self.batches.next())
+
+    def _search_batch(self) -> Batch:
+        order = torch.randperm(self.config.data.search, generator=self.generators["alpha_data"])
+        return self._images("search", order[: self.config.batch])
+
     def _images(self, split: str, index: Tensor) -> Batch:
-        augment = self.generators["augment"] if self.data.source.pad or self.data.source.flip else None
-        return self.data.batch(split, index, self.config.device, augment)
-
-    def _architecture_step(self, search: Batch, train: Batch) -> None:
-        """The step of the logits in bi-level search, and what the probes see on the search images.
-
-        Where the step is not one pass on them, the probes have a pass of their own that changes nothing.
-        """
-        method, rewarded = self.config.method, self.relaxation.costs == "reward"
-        if method.update_alpha and method.one_pass:
-            self._pass("search", search, weights=False, alpha=True)
-            return
-        if {"losses", "costs"} & set(self.config.probes):
-            self._pass("search", search, weights=False, alpha=True, spectator=True)
-        if method.update_alpha:
-            a = self.architecture.restricted(self.generators["gates"])
-            self.architecture.step(a, self._reinforce(a, search) if rewarded else self._second_order(a, search, train))
-
-    def _reinforce(self, a: Tensor, search: Batch) -> Tensor:
-        """The gradient of the logits from the accuracies of M drawn networks on the batch, with its statistics."""
-        (images, labels), draws, rewards = search, [], []
-        for _ in range(self.config.method.samples):
-            draws.append(self.relaxation.draw(a, self.generators["gates"], self.temperature()))
-            with torch.no_grad():
-                hits = self.model(images, self.gates(draws[-1])).argmax(1) == labels
-            rewards.append(hits.double().mean().item())
-        return self.architecture.from_rewards(a, draws, rewards, self.temperature())
-
-    def _second_order(self, a: Tensor, search: Batch, train: Batch) -> Tensor:
-        """DARTS: the virtual weight step sees the batch of the weight step that follows, its rate, momentum, decay."""
-        method, w = self.config.method, self.config.weights
-        z = self.relaxation.draw(a, self.generators["gates"], self.temperature())
-        velocity = [self.w_optimiser.state[p].get("momentum_buffer", torch.zeros_like(p)) for p in self.weights]
-        drift = [w.decay * p.detach() + w.momentum * m for p, m in zip(self.weights, velocity, strict=True)]
-        estimate = exact if method.hypergradient == "exact" else partial(finite_difference, radius=method.radius)
-        losses, gates = (loss_on(self.model, *train), loss_on(self.model, *search)), self.gates(z).requires_grad_()
-        cost = estimate(*losses, self.weights, gates, self.w_lr(), drift=drift)
-        return self.architecture.from_costs(a, z, cost, self.temperature())
-
-    def _pass(self, split: str, batch: Batch, *, weights: bool, alpha: bool, spectator: bool = False) -> float:
-        """Forward and backward on one batch, then the steps of those that are asked to learn from it.
-
-        A ``spectator`` only feeds the probes: nothing learns, and statistics and draws of the run are left alone.
-        """
-        images, labels = batch
-        stream = self.generators["probe" if spectator else "gates"]
-        learn_alpha = alpha and self.config.method.update_alpha and not spectator
-        a = self.architecture.restricted(stream) if learn_alpha else self.masked_logits()
-        z = self.relaxation.draw(a, stream, self.temperature())
-        measure = learn_alpha or (alpha and "costs" in self.config.probes)
-        gates = self.gates(z).requires_grad_(measure)
-        ones = torch.ones(len(gates), device=self.config.device, requires_grad=measure)
-        observed = self.architecture.observed(a) if learn_alpha else None
-        drop = self.config.method.drop_path
-        kept = kept_paths((*gates.shape[:2], len(images)), drop, stream).to(gates) if drop else None
-        arguments = (images, gates, ones if "costs" in self.config.probes else None, observed, kept)
-        logits = functional_call(self.model, statistics(self.model), arguments) if spectator else self.model(*arguments)
-        loss = F.cross_entropy(logits, labels)
-        if "losses" in self.config.probes:
-            self.losses.add(split, logits, labels)
-        wanted = (self.weights if weights else []) + ([gates, ones] if measure else [])
-        grads = torch.autograd.grad(loss, wanted, allow_unused=True) if wanted else ()
-        if measure:
-            # Where every edge drew none, no gate is in the graph and all costs are zero.
-            cost, output_cost = (
-                torch.zeros_like(t) if g is None else g for t, g in zip((gates, ones), grads[-2:], strict=True)
-            )
-            if "costs" in self.config.probes:
-                self.costs.add(gates, cost, output_cost)
-            if learn_alpha:
-                self.architecture.step(a, self.architecture.from_costs(a, z, cost, self.temperature()))
-        if weights:
-            self._weight_step(grads[: len(self.weights)])
-        return loss.item()
-
-    def _weight_step(self, grads: tuple[Tensor | None, ...]) -> None:
-        """SGD; a weight that no drawn path touched has no gradient and stays as it is."""
-        for weight, grad in zip(self.weights, grads, strict=True):
-            weight.grad = grad
-        torch.nn.utils.clip_grad_norm_(self.weights, self.config.weights.clip)
-        self.w_optimiser.param_groups[0]["lr"] = self.w_lr()
-        self.w_optimiser.step()
-
-    # ------------------------------------------------------------------------------------------------ probes
-
-    def _cost_probe(self) -> CostProbe:
-        edges = torch.zeros(self.mask.shape[0], 1, dtype=torch.bool)
-        edges[list(self.space.topology.intermediate_edges)] = True
-        skips = torch.tensor([op == "skip_connect" for op in self.space.candidates])
-        return CostProbe(len(self.cell_type), edges & skips)
-
-    def _observe_architecture(self) -> None:
-        """Probabilities, entropies and both derivations, at the start and after every epoch."""
-        prob = probabilities(self.masked_logits())
-        self._append({"prob": prob, "arch_entropy": entropy(prob)})
-        for name, rule in DERIVE_RULES.items():
-            cells = [rule(p, self.space.candidates, self.space.topology) for p in prob.numpy()]
-            self.genotypes[name].append(Genotype(*cells).to_json())
-
-    def _append(self, arrays: dict[str, Tensor]) -> None:
-        for name, value in arrays.items():
-            self.series.setdefault(name, []).append(value.numpy().copy())
-
-    def _close_epoch(self) -> None:
-        self._observe_architecture()
-        if "losses" in self.config.probes:
-            self.rows["losses"] += self.losses.close(self.epoch)
-        if "costs" in self.config.probes:
-            self._append(self.costs.close())
-        if "accuracy" in self.config.probes:
-            drawn = Child(self.model, lambda: self.gates(self.draw("probe")))
-            self._add_accuracy("supernet", "as trained", "valid", drawn)
-        if self.done == self.total and "child" in self.config.probes:
-            self._observe_children()
-
-    def _add_accuracy(self, network: str, statistics: str, split: str, child: Child) -> None:
-        value = accuracy(child, self.data.batches(split, EVAL_BATCH, self.config.device))
-        self.rows["accuracy"].append(
-            {"epoch": self.epoch, "network": network, "statistics": statistics, "split": split, "acc": value}
-        )
-
-    def _observe_children(self) -> None:
-        """Test accuracy of the supernet and of both derived children, with statistics as trained and recalibrated."""
-        networks = {"supernet": Child(self.model, lambda: self.gates(self.draw("probe")))}
-        prob = probabilities(self.masked_logits()).numpy()
-        for name, rule in DERIVE_RULES.items():
-            cells = [rule(p, self.space.candidates, self.space.topology) for p in prob]
-            chosen = torch.stack([genotype_gates(c, self.space.candidates, self.space.topology) for c in cells])
-            networks[f"child ({name})"] = Child(self.model, lambda chosen=chosen: self.gates(chosen))  # type: ignore[misc]
-        for name, network in networks.items():
-            fresh = recalibrated(network, self.data.batches("train", self.config.batch, self.config.device))
-            self._add_accuracy(name, "as trained", "test", network)
-            self._add_accuracy(name, "recalibrated", "test", fresh)
+        augmented = self.data.source.pad or self.data.source.flip
+        augment = self.generators["augment"] if augmented else None
+        return Batch(split, *self.data.batch(split, index, self.config.device, augment))
 
     # ------------------------------------------------------------------------------------------------ saving
 
-    def state(self) -> dict:
+    def _close_epoch(self) -> None:
+        self.optimiser.end_epoch()
+        self.observer.see_architecture(self.masked_logits())
+        self.observer.close_epoch(self.epoch)
+        if self.done == self.total:
+            self.observer.close_run(self.epoch, self.masked_logits())
+
+    def state(self) -> dict[str, Any]:
         """Everything that the rest of the run depends on, as nested dicts and lists of tensors and plain values."""
         return {
             "done": self.done,
             "model": self.model.state_dict(),
-            "w_optimiser": [self.w_optimiser.state[w].get("momentum_buffer") for w in self.weights],
-            "generators": {name: g.get_state() for name, g in self.generators.items()},
+            "optimiser": self.optimiser.state(),
+            "architecture": self.architecture.state(),
+            "generators": {name: generator.get_state() for name, generator in self.generators.items()},
             "batches": self.batches.state(),
-            "losses": self.losses.sums,
-            "costs": self.costs.totals,
-            "rows": self.rows,
-            "series": self.series,
-            "genotypes": self.genotypes,
-        } | self.architecture.state()
+            "observer": self.observer.state(),
+        }
 
-    def load_state(self, state: dict) -> None:
+    def load_state(self, state: dict[str, Any]) -> None:
         """Go on where :meth:`state` was taken, bit for bit on the same kind of processor and number of threads."""
         self.done = state["done"]
         self.model.load_state_dict(state["model"])
-        self.architecture.load_state(state)
-        for weight, momentum in zip(self.weights, state["w_optimiser"], strict=True):
-            if momentum is None:
-                self.w_optimiser.state.pop(weight, None)
-            else:
-                self.w_optimiser.state[weight]["momentum_buffer"] = torch.empty_like(weight).copy_(momentum)
+        self.optimiser.load_state(state["optimiser"])
+        self.architecture.load_state(state["architecture"])
         for name, generator in self.generators.items():
             generator.set_state(state["generators"][name])
         self.batches.load_state(state["batches"])
-        self.losses.sums = dict(state["losses"])
-        kept = copy.deepcopy([state[k] for k in ("costs", "rows", "series", "genotypes")])
-        self.costs.totals, self.rows, self.series, self.genotypes = kept
+        self.observer.load_state(state["observer"])
 
     def result(self) -> Result:
         """Tables ``losses`` and ``accuracy``; arrays over epochs, those of the architecture from the start on."""
         if self.done != self.total:
             raise RuntimeError(f"the search has done {self.done} of {self.total} steps")
-        arrays = {name: np.stack(values) for name, values in self.series.items()}
-        genotypes = {name: [Genotype.from_json(text) for text in texts] for name, texts in self.genotypes.items()}
-        return Result({n: pd.DataFrame(r) for n, r in self.rows.items() if r}, arrays, genotypes)
+        return self.observer.journal.result()
+
+
+def _generators(seed: int) -> dict[str, Generator]:
+    return {name: Generator().manual_seed(seed * len(STREAMS) + i) for i, name in enumerate(STREAMS)}
+
+
+def _supernet(config: SearchConfig, data: Dataset, generator: Generator) -> Any:
+    network = config.network
+    model = FORMULATIONS[config.formulation](
+        network.space(),
+        channels=network.channels,
+        layers=network.layers,
+        classes=data.source.classes,
+        in_channels=data.channels,
+        reductions=network.reductions,
+        head_bias=network.head_bias,
+        generator=generator,
+    )
+    return model.to(config.device, memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -4,6 +4,7 @@ import pytest
 import torch
 from small import METHODS, config, generator
 
+from nas_core.trainers.methods import Resource
 from nas_core.trainers.settings import Network
 from nas_core.trainers.search import Search
 
@@ -50,14 +51,14 @@ def test_exact_resources_in_the_gradient(estimator: str) -> None:
     """Of one normal and two reduction cells, added to the gradient of the loss, which it does not depend on."""
     network = Network(nodes=2, channels=4, layers=3, reductions=True, head_bias=True)
     free = METHODS["one-hot"].but(cost_clamp=None)
-    paid = free.but(resource_weight=0.5, resource_estimator=estimator, resource_penalty="linear")
+    paid = free.but(resource=Resource(weight=0.5, estimator=estimator, penalty="linear"))
     searches = [Search(config("one-hot", network=network, method=m)) for m in (free, paid)]
     a = searches[0].masked_logits()
     z = searches[0].relaxation.draw(a, generator(1), 1.0)
     cost = torch.randn(3, 5, 8, generator=generator(2))
     without, with_ = (s.architecture.from_costs(a, z, cost, 1.0) for s in searches)
     scale, p = torch.tensor([2, 1 / 4000, 1 / 100]), a.softmax(-1)
-    each = 0.43 * (searches[0].resources * scale).sum(-1)
+    each = 0.43 * (searches[0].architecture.resources * scale).sum(-1)
     each = torch.stack([each[0], each[1:].mean(0)])
     expected = (z - p) * (z * each).sum(-1, keepdim=True)
     if estimator == "expected":

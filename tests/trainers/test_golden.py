@@ -33,7 +33,7 @@ def record(method: str) -> dict:
         "H": float(f"{losses.H:.6g}"),
         "acc": result.tables["accuracy"].acc.tolist(),
         "logits": [float(f"{a:.6g}") for a in search.logits.flatten().tolist()],
-        "genotype": result.genotypes["darts"][-1],
+        "genotype": result.genotypes["darts"][-1].to_json(),
     }
 
 

@@ -18,7 +18,8 @@ from nas_core.backends import depthwise
 from nas_core.backends.fused import FusedSupernet
 from nas_core.cells.supernet import Space
 from nas_core.cells.topology import darts_cell, minimal_cell
-from nas_core.trainers.search import Search
+from nas_core.trainers.methods import FiniteDifference
+from nas_core.trainers.search import Batch, Search
 from nas_core.trainers.hypergradient import exact, finite_difference, loss_on
 
 XI = 0.1
@@ -104,10 +105,10 @@ def doubled(name: str) -> tuple[Search, dict[str, tuple[Tensor, Tensor]]]:
     search.logits.data = search.logits.double()
     original = search._images
 
-    def images(split: str, index: Tensor) -> tuple[Tensor, Tensor]:
-        pixels, labels = original(split, index)
-        seen[split] = pixels.double(), labels
-        return seen[split]
+    def images(split: str, index: Tensor) -> Batch:
+        batch = original(split, index)
+        seen[split] = batch.images.double(), batch.labels
+        return Batch(split, *seen[split])
 
     search._images = images
     return search, seen
@@ -118,8 +119,8 @@ class ByHand:
 
     def __init__(self, search: Search, seen: dict[str, tuple[Tensor, Tensor]]) -> None:
         self.start, self.a, self.seen = copy.deepcopy(search.model), search.logits.clone(), seen
-        self.settings, self.xi = search.config.weights, search.w_lr()
-        state = search.w_optimiser.state
+        self.settings, self.xi = search.config.weights, search.optimiser.lr
+        state = search.optimiser.sgd.state
         self.velocity = [state[p].get("momentum_buffer", torch.zeros_like(p)).clone() for p in search.weights]
 
     def loss(self, model: nn.Module, a: Tensor, split: str) -> Tensor:
@@ -175,10 +176,10 @@ def test_second_order_leaves_statistics_and_momentum_alone(name: str) -> None:
     search = Search(config(name))
     search.step()
     before, logits = copy.deepcopy(search.model.state_dict()), search.logits.clone()
-    momentum = copy.deepcopy(search.state()["w_optimiser"])
+    momentum = copy.deepcopy(search.state()["optimiser"])
     search._architecture_step(search._images("search", torch.arange(20)), search._images("train", torch.arange(20)))
     assert_same(search.model.state_dict(), before)
-    assert_same(search.state()["w_optimiser"], momentum)
+    assert_same(search.state()["optimiser"], momentum)
     assert not torch.equal(search.logits, logits)
 
 
@@ -186,7 +187,7 @@ def test_second_order_differs_from_first() -> None:
     """And a smaller radius from a larger one: the settings reach the step."""
     finite = METHODS["softmax finite difference"]
     gradients = []
-    for method in (METHODS["softmax bi-level"], METHODS["softmax exact"], finite, finite.but(radius=1.0)):
+    for method in (METHODS["softmax bi-level"], METHODS["softmax exact"], finite, finite.but(estimator=FiniteDifference(radius=1.0))):
         search = Search(config("softmax bi-level", method=method))
         search.step()
         gradients.append(search.logits.grad)

@@ -2,14 +2,12 @@
 
 import pytest
 import torch
-from small import METHODS, assert_same, config, fake_source, finished, run
+from small import LEARNING, METHODS, assert_same, config, fake_source, finished, frozen, run
 
 from nas_core import data
 from nas_core.trainers.settings import Data, Network
 from nas_core.trainers.search import Search
 from nas_core.trainers.batches import Batches
-
-LEARNING = [name for name, method in METHODS.items() if method.update_alpha]
 
 
 def weights(search: Search) -> dict[str, torch.Tensor]:
@@ -22,7 +20,7 @@ def same_weights(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> list
 
 @pytest.mark.parametrize("method", METHODS)
 def test_frozen_logits_do_not_move(method: str) -> None:
-    search = Search(config(method, method=METHODS[method].but(update_alpha=False)))
+    search = Search(config(method, method=frozen(method)))
     logits, before = search.logits.clone(), weights(search)
     run(search)
     assert torch.equal(search.logits, logits)
@@ -42,7 +40,7 @@ def test_frozen_weights_do_not_move(method: str) -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_nothing_moves_when_all_is_frozen(method: str) -> None:
     """The Monte-Carlo probe: costs are measured, weights and logits rest."""
-    settings = config(method, method=METHODS[method].but(update_theta=False, update_alpha=False))
+    settings = config(method, method=frozen(method).but(update_theta=False))
     search = Search(settings)
     logits, before = search.logits.clone(), weights(search)
     result = run(search).result()
@@ -78,14 +76,14 @@ def test_the_weight_step_of_bilevel_search_changes_no_logits() -> None:
 
 def test_bilevel_halves_are_disjoint_and_both_are_used() -> None:
     """Weights see training images only, logits see search images only, each a whole batch a step."""
-    search, seen = Search(config("softmax bi-level")), []
+    search, seen = Search(config("softmax bi-level", probes=())), []
     original = search.data.__class__.batch
 
     def batch(self: object, split: str, index: torch.Tensor, *args: object) -> object:
         seen.append((split, index.tolist()))
         return original(self, split, index, *args)
 
-    search.data.__class__.batch, search.config = batch, search.config.but(probes=())
+    search.data.__class__.batch = batch
     try:
         for _ in range(search.steps_per_epoch):
             search.step()
@@ -116,13 +114,13 @@ def test_observing_changes_nothing(method: str) -> None:
     for watched in (finished(method), run(Search(config(method, probes=("costs",))))):
         assert_same(watched.model.state_dict(), plain.model.state_dict())
         assert torch.equal(watched.logits, plain.logits)
-        assert_same(watched.genotypes, plain.genotypes)
+        assert_same(watched.observer.journal.genotypes, plain.observer.journal.genotypes)
 
 
 @pytest.mark.parametrize("method", [name for name in METHODS if METHODS[name].levels == "bi-level"])
 def test_observing_frozen_logits_changes_nothing(method: str, fake3: str) -> None:
     """The costs on the search images come from a pass of their own: not even statistics and crops hear of it."""
-    settings = config(method, method=METHODS[method].but(update_alpha=False), probes=("costs", "losses"))
+    settings = config(method, method=frozen(method), probes=("costs", "losses"))
     settings = settings.but(data=Data(name=fake3, train=40, search=40))
     watched, plain = run(Search(settings)), run(Search(settings.but(probes=())))
     assert_same(watched.model.state_dict(), plain.model.state_dict())
@@ -164,8 +162,8 @@ def test_allowed_operations_bound_draws_probabilities_and_genotypes() -> None:
     for method in METHODS:
         search = run(Search(config(method, network=network)))
         prob, n = search.result().arrays["prob"], search.result().arrays["cost_n"]
-        assert (prob[:, 0, ~search.mask.numpy()] == 0).all()
-        assert (n[:, 0, ~search.mask.numpy()] == 0).all()
+        assert (prob[:, 0, ~search.architecture.mask.numpy()] == 0).all()
+        assert (n[:, 0, ~search.architecture.mask.numpy()] == 0).all()
         assert (prob[:, 0, 0, 3] == 1).all()
         assert search.logits.isfinite().all()
 

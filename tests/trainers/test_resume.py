@@ -5,14 +5,14 @@ import pytest
 import torch
 from small import METHODS, assert_same, config, leaves, run, through_a_file
 
-from nas_core.trainers.settings import Data, RunConfig
+from nas_core.trainers.settings import Data
 from nas_core.trainers import build
-from nas_core.trainers.search import Search
+from nas_core.trainers.search import Search, SearchConfig
 
 PLAIN = torch.Tensor | np.ndarray | str | int | float | bool | None
 
 
-def assert_resumes_everywhere(settings: RunConfig) -> None:
+def assert_resumes_everywhere(settings: SearchConfig) -> None:
     """Save after every number of steps, none and all included; go on from each in a fresh trainer."""
     search, states = Search(settings), []
     while True:

@@ -7,23 +7,23 @@ import torch
 from small import METHODS, config, run
 
 from nas_core.trainers.settings import Weights
-from nas_core.trainers.search import Search
-from nas_core.trainers.search import STREAMS
+from nas_core.trainers.search import STREAMS, Search
 
 
 def test_exact_cosine_from_lr_to_its_floor() -> None:
     """Half a cosine by epoch: lr at the first, halfway in the middle; the floor is where it would arrive."""
     search = Search(config(epochs=4, probes=(), weights=Weights(lr=0.1, lr_min=0.02)))
-    seen = []
+    seen, used = [], []
+    search.optimiser.sgd.register_step_pre_hook(lambda sgd, *_: used.append(sgd.param_groups[0]["lr"]))
     for _ in range(search.total):
-        seen.append(search.w_lr())
+        seen.append(search.optimiser.lr)
         search.step()
-        assert search.w_optimiser.param_groups[0]["lr"] == seen[-1]
+    assert used == seen
     expected = [0.02 + 0.08 * (1 + math.cos(math.pi * epoch / 4)) / 2 for epoch in range(4) for _ in range(3)]
     assert seen == pytest.approx(expected, rel=1e-12)
     assert seen[0] == 0.1
     assert seen[6] == pytest.approx(0.06)
-    assert search.w_lr() == pytest.approx(0.02)
+    assert search.optimiser.lr == pytest.approx(0.02)
 
 
 def test_exact_temperature_falls_linearly() -> None:
@@ -72,8 +72,8 @@ def test_steps_and_epochs_are_counted() -> None:
     search = Search(settings)
     assert (settings.steps_per_epoch, search.total, search.done, search.epoch) == (2, 6, 0, 0)
     search.step()
-    assert (search.done, search.epoch, len(search.series["prob"])) == (1, 0, 1)
+    assert (search.done, search.epoch, len(search.observer.journal.arrays["prob"])) == (1, 0, 1)
     search.step()
-    assert (search.done, search.epoch, len(search.series["prob"])) == (2, 1, 2)
+    assert (search.done, search.epoch, len(search.observer.journal.arrays["prob"])) == (2, 1, 2)
     run(search)
-    assert (search.done, search.epoch, len(search.series["prob"])) == (6, 3, 4)
+    assert (search.done, search.epoch, len(search.observer.journal.arrays["prob"])) == (6, 3, 4)

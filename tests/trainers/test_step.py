@@ -9,25 +9,25 @@ from small import METHODS, config, generator
 from torch import Tensor
 
 from nas_core.cells.supernet import Supernet
-from nas_core.trainers.settings import Network, RunConfig
+from nas_core.trainers.methods import SNAS, Resource
+from nas_core.trainers.settings import Network
 from nas_core.data import load
 from nas_core.relaxations import gumbel, keep_others
 from nas_core.relaxations.resource import log_penalty
-from nas_core.trainers.search import Search
-from nas_core.trainers.search import STREAMS
+from nas_core.trainers.search import STREAMS, Search, SearchConfig
 
 TWO_LAYERS = Network(nodes=2, channels=4, layers=2, reductions=False, head_bias=False)
 STEPS = 3  # enough to see momentum and Adam's averages
 
 
-def stream(settings: RunConfig, name: str) -> torch.Generator:
+def stream(settings: SearchConfig, name: str) -> torch.Generator:
     return generator(settings.seed * len(STREAMS) + STREAMS.index(name))
 
 
 class ByHand:
     """The same search from the same start, with optimisers written as formulas."""
 
-    def __init__(self, settings: RunConfig) -> None:
+    def __init__(self, settings: SearchConfig) -> None:
         self.config, self.data = settings, load("fashion7", train=settings.data.train, search=settings.data.search)
         network, init = settings.network, stream(settings, "init")
         self.model = Supernet(
@@ -111,14 +111,14 @@ def test_exact_softmax_bilevel() -> None:
 @pytest.mark.parametrize("weight", [0.0, 0.05])
 def test_exact_concrete(weight: float) -> None:
     """SNAS: one backward pass through the relaxation, of the loss plus the weighted resource penalty."""
-    method = METHODS["concrete single"].but(temperature=(0.7, 0.7), resource_weight=weight)
+    method = SNAS(temperature=(0.7, 0.7), resource=Resource(weight=weight) if weight else None)
     settings = config("concrete single", network=TWO_LAYERS, method=method)
     search, hand = Search(settings), ByHand(settings)
     draw = stream(settings, "gates")
     for step in range(STEPS):
         z = torch.softmax((hand.a + gumbel(hand.a.detach(), draw)) / 0.7, -1)
         loss = hand.loss(z, "train", hand.weight_batch(step))
-        total = loss + weight * log_penalty(z.expand(2, -1, -1), search.resources).sum(-1).mean()
+        total = loss + weight * log_penalty(z.expand(2, -1, -1), search.architecture.resources).sum(-1).mean()
         *grads, a_grad = torch.autograd.grad(total, [*hand.model.parameters(), hand.a])
         hand.adam(a_grad)
         hand.sgd(grads)
@@ -172,7 +172,7 @@ def test_exact_resource_gradient_averages_cells_of_a_type() -> None:
     search = Search(config("concrete single", network=network))
     assert search.model.cell_type == [0, 1, 1]
     z = torch.softmax(torch.randn(2, 5, 8, generator=generator()), -1).requires_grad_()
-    table = search.resources
+    table = search.architecture.resources
     assert table.shape == (3, 5, 8, 3)
     total = 0
     for layer, weight in ((0, 1.0), (1, 0.5), (2, 0.5)):

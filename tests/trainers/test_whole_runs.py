@@ -1,7 +1,5 @@
 """Every method runs from its settings to its result, with all probes, and what it records hangs together."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -11,7 +9,8 @@ from nas_core.cells.genotype import DERIVE_RULES, Genotype
 from nas_core.cells.operations import CANDIDATES, NORMALISERS, ORDERS
 from nas_core.trainers.settings import Network
 from nas_core.probes import entropy
-from nas_core.trainers import Result, Search
+from nas_core.trainers.result import Result
+from nas_core.trainers.search import Search
 
 CELL = {"channels": 4, "reductions": False, "head_bias": False}
 
@@ -28,12 +27,12 @@ def assert_hangs_together(search: Search, result: Result) -> None:
     np.testing.assert_allclose(result.arrays["arch_entropy"], entropy(torch.from_numpy(prob)).numpy())
     np.testing.assert_allclose(prob[-1], torch.softmax(search.masked_logits().double(), -1).numpy())
     for rule, derive in DERIVE_RULES.items():
-        lines = result.genotypes[rule]
-        assert len(lines) == epochs + 1
-        for line, at in zip(lines, prob, strict=True):
+        genotypes = result.genotypes[rule]
+        assert len(genotypes) == epochs + 1
+        for genotype, at in zip(genotypes, prob, strict=True):
             cells = [derive(p, settings.network.candidates, topology) for p in at]
-            assert Genotype.from_json(line) == Genotype(*cells)
-            assert json.loads(line)["normal"]["nodes"] == topology.nodes
+            assert genotype == Genotype(*cells)
+            assert genotype.normal.nodes == topology.nodes
     shapes = dict.fromkeys(("cost_sum", "cost_sq", "cost_n"), (epochs, layers, edges, ops))
     shapes |= {"edge_cost": (epochs, layers, edges), "out_cost": (epochs, layers), "skip_leak": (epochs, layers)}
     for name, shape in shapes.items():
@@ -78,7 +77,7 @@ def test_end_to_end_with_reductions_and_bias(method: str) -> None:
     search = run(Search(config(method, network=network)))
     assert search.logits.shape == (2, 9, 8)
     assert_hangs_together(search, search.result())
-    genotype = Genotype.from_json(search.result().genotypes["darts"][-1])
+    genotype = search.result().genotypes["darts"][-1]
     assert genotype.reduce is not None
     assert genotype.reduce.width() + genotype.reduce.mid() == 6
 

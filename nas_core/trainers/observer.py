@@ -1,0 +1,118 @@
+"""What is recorded of a search: probabilities and genotypes, losses, costs, and accuracies; none of it changes the run."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Collection
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nas_core.cells.genotype import DERIVE_RULES, Genotype
+from nas_core.cells.supernet import Space, Supernet
+from nas_core.data import Dataset
+from nas_core.probes.accuracy import Child, accuracy, genotype_gates, recalibrated
+from nas_core.probes.architecture import entropy, probabilities
+from nas_core.probes.costs import CostProbe
+from nas_core.probes.losses import LossProbe
+from nas_core.trainers.journal import Journal
+
+PROBES = ("losses", "costs", "accuracy", "child")
+EVAL_BATCH = 250  # images a batch in evaluation mode; a relaxation that draws at random draws anew for each
+
+
+class Observer:
+    """Feeds the journal of a search.
+
+    ``gates(stream)`` draws gates (layers, edges, ops) for evaluation; ``chosen``: the names of the probes that look.
+    """
+
+    def __init__(
+        self,
+        model: Supernet,
+        data: Dataset,
+        gates: Callable[[], Tensor],
+        chosen: Collection[str],
+        *,
+        batch: int,
+        device: str,
+    ) -> None:
+        self.model, self.data, self.gates, self.chosen = model, data, gates, chosen
+        self.batch, self.device = batch, device
+        self.space: Space = model.space
+        self.journal = Journal()
+        self.losses = LossProbe()
+        self.costs = CostProbe(len(model.cell_type), leaks(self.space))
+
+    def see_losses(self, split: str, logits: Tensor, labels: Tensor) -> None:
+        """The class logits (batch, classes) of a pass of the search."""
+        if "losses" in self.chosen:
+            self.losses.add(split, logits, labels)
+
+    def see_costs(self, gates: Tensor, cost: Tensor, output_cost: Tensor) -> None:
+        """Gates and costs (layers, edges, ops) and the costs of the outputs (layers,) of a pass of the search."""
+        if "costs" in self.chosen:
+            self.costs.add(gates, cost, output_cost)
+
+    def see_architecture(self, logits: Tensor) -> None:
+        """Probabilities, entropies and both derivations of masked logits (cell types, edges, ops)."""
+        prob = probabilities(logits)
+        self.journal.add_arrays({"prob": prob, "arch_entropy": entropy(prob)})
+        for name, rule in DERIVE_RULES.items():
+            cells = [rule(p, self.space.candidates, self.space.topology) for p in prob.numpy()]
+            self.journal.add_genotype(name, Genotype(*cells))
+
+    def close_epoch(self, epoch: int) -> None:
+        """Sum up what the probes saw since the last epoch, and measure the supernet on validation images."""
+        if "losses" in self.chosen:
+            for row in self.losses.close(epoch):
+                self.journal.add_row("losses", **row)
+        if "costs" in self.chosen:
+            self.journal.add_arrays(self.costs.close())
+        if "accuracy" in self.chosen:
+            self._add_accuracy(epoch, "supernet", "as trained", "valid", self._supernet())
+
+    def close_run(self, epoch: int, logits: Tensor) -> None:
+        """Test accuracy of the supernet and of both children, with statistics as trained and recalibrated."""
+        if "child" not in self.chosen:
+            return
+        networks = {"supernet": self._supernet()}
+        prob = probabilities(logits).numpy()
+        for name, rule in DERIVE_RULES.items():
+            networks[f"child ({name})"] = self._child([rule(p, self.space.candidates, self.space.topology) for p in prob])
+        for name, network in networks.items():
+            fresh = recalibrated(network, self.data.batches("train", self.batch, self.device))
+            self._add_accuracy(epoch, name, "as trained", "test", network)
+            self._add_accuracy(epoch, name, "recalibrated", "test", fresh)
+
+    def _supernet(self) -> Child:
+        return Child(self.model, self.gates)
+
+    def _child(self, cells: list[Any]) -> Child:
+        """The supernet with the gates of derived cells, one a cell type."""
+        chosen = torch.stack([genotype_gates(cell, self.space.candidates, self.space.topology) for cell in cells])
+        gates = chosen[torch.tensor(self.model.cell_type)].to(next(self.model.parameters()))
+        return Child(self.model, lambda: gates)
+
+    def _add_accuracy(self, epoch: int, network: str, statistics: str, split: str, child: Child) -> None:
+        value = accuracy(child, self.data.batches(split, EVAL_BATCH, self.device))
+        self.journal.add_row("accuracy", epoch=epoch, network=network, statistics=statistics, split=split, acc=value)
+
+    def state(self) -> dict[str, Any]:
+        """Journal, and what the probes have summed since the last epoch."""
+        return {"journal": self.journal.state(), "losses": self.losses.sums, "costs": self.costs.totals}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take over what :meth:`state` gave."""
+        self.journal.load_state(state["journal"])
+        self.losses.sums = dict(state["losses"])
+        self.costs.totals = copy.deepcopy(state["costs"])
+
+
+def leaks(space: Space) -> Tensor:
+    """Where a cost is passed on (Theorem 1): skip on intermediate edges; bool, (edges, ops)."""
+    edges = torch.zeros(len(space.topology.edges), 1, dtype=torch.bool)
+    edges[list(space.topology.intermediate_edges)] = True
+    skips = torch.tensor([op == "skip_connect" for op in space.candidates])
+    return edges & skips
