@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from nas_core import data, papers, report
-from nas_core.catalogue import PROFILES, RUN_IDS, TUNING_SEEDS, configs, reporting_seeds
+from nas_core.experiments import PROFILES, RUN_IDS, TUNING_SEEDS, configs, reporting_seeds
 from nas_core.claims import CHECKS, Measured, Verdict, evaluate
 from nas_core.trainers.settings import RunConfig
 from nas_core.errors import UserError, choose

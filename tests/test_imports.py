@@ -20,7 +20,6 @@ ORDER = [
     {"probes"},
     {"trainers"},
     {"experiments"},
-    {"catalogue"},
     {"runs"},
     {"claims"},
     {"report"},

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from nas_core import papers, report, session
-from nas_core.catalogue import RUN_IDS, TUNING_SEEDS
+from nas_core.experiments import RUN_IDS, TUNING_SEEDS
 from nas_core.claims import Verdict
 from nas_core.claims.check import Check
 from nas_core.trainers.settings import RunConfig

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from nas_core.catalogue import PROFILES
+from nas_core.experiments import PROFILES
 from nas_core.claims.verdict import Verdict
 from nas_core.errors import choose
 from nas_core.papers import COMPARISONS, claims

@@ -8,7 +8,7 @@ from itertools import chain
 from pathlib import Path
 
 from nas_core import data, papers
-from nas_core.catalogue import PROFILES, configs
+from nas_core.experiments import PROFILES, configs
 from nas_core.errors import UserError, choose
 from nas_core.files import writing
 from nas_core.runs import location

@@ -1,7 +1,7 @@
 """Trainers: from the settings of a run to its result, one step at a time, resumable at every step.
 
-A run is a *kind*: settings (a subclass of :class:`nas_core.trainers.settings.RunConfig`) and the trainer that they name.
-This module imports no trainer, so that what a run's source is does not depend on which other kinds there are.
+A run is of a *kind*: its settings, a subclass of :class:`nas_core.trainers.settings.RunConfig`, name its trainer. This
+module imports no trainer, so that what a run's source is does not depend on which other kinds there are.
 """
 
 from __future__ import annotations

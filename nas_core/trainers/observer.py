@@ -1,4 +1,4 @@
-"""What is recorded of a search: probabilities and genotypes, losses, costs, and accuracies; none of it changes the run."""
+"""What is recorded of a search: probabilities, genotypes, losses, costs, accuracies; none of it changes the run."""
 
 from __future__ import annotations
 
@@ -80,7 +80,9 @@ class Observer:
         networks = {"supernet": self._supernet()}
         prob = probabilities(logits).numpy()
         for name, rule in DERIVE_RULES.items():
-            networks[f"child ({name})"] = self._child([rule(p, self.space.candidates, self.space.topology) for p in prob])
+            networks[f"child ({name})"] = self._child(
+                [rule(p, self.space.candidates, self.space.topology) for p in prob]
+            )
         for name, network in networks.items():
             fresh = recalibrated(network, self.data.batches("train", self.batch, self.device))
             self._add_accuracy(epoch, name, "as trained", "test", network)

@@ -13,7 +13,7 @@ from nas_core.cells.genotype import Genotype
 
 @dataclass
 class Result:
-    """Tidy ``tables``, ``arrays`` whose first axis is the epoch, ``genotypes``, and ``weights`` that a later run needs."""
+    """Tidy ``tables``, ``arrays`` whose first axis is the epoch, ``genotypes``, and ``weights`` for a later run."""
 
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
     arrays: dict[str, np.ndarray] = field(default_factory=dict)

@@ -25,13 +25,13 @@ from nas_core.trainers.architecture import Architecture
 from nas_core.trainers.batches import Batches
 from nas_core.trainers.gradients import averaged, gradients
 from nas_core.trainers.hypergradient import exact, finite_difference, loss_on, statistics
-from nas_core.trainers.methods import AnyMethod, Exact, ProxylessNAS, Reinforce, SecondOrder
+from nas_core.trainers.methods import AnyMethod, Exact, Reinforce, SecondOrder
 from nas_core.trainers.observer import PROBES, Observer
 from nas_core.trainers.optimiser import WeightOptimiser
 from nas_core.trainers.result import Result
 from nas_core.trainers.settings import Alpha, Data, Network, RunConfig, Weights, one_of
+from nas_core.trainers.streams import generators, load_states, states
 
-# Every use of randomness has a generator of its own, so that observing a run does not change it.
 STREAMS = ("init", "weight_data", "alpha_data", "augment", "gates", "probe")
 
 
@@ -128,7 +128,7 @@ class Search:
 
     def __init__(self, config: SearchConfig) -> None:
         self.config, self.method = config, config.method
-        self.generators = _generators(config.seed)
+        self.generators = generators(config.seed, STREAMS)
         self.data = load(config.data.name, **config.data.model_dump(exclude={"name"}))
         self.model = _supernet(config, self.data, self.generators["init"])
         self.space = self.model.space
@@ -256,10 +256,8 @@ class Search:
             factors = kept_paths(shape, self.method.drop_path, self.generators[stream]).to(draw.gates)
         return batch.images, draw.gates, outputs, observed, factors
 
-    def _measure(
-        self, loss: Tensor, draw: Draw, weights: Sequence[Tensor]
-    ) -> tuple[list[Tensor | None], Tensor]:
-        """Gradients of all weights (None for those not in ``weights``), and the costs C = dL/dZ, (layers, edges, ops)."""
+    def _measure(self, loss: Tensor, draw: Draw, weights: Sequence[Tensor]) -> tuple[list[Tensor | None], Tensor]:
+        """Gradients of all weights, None for those not in ``weights``; and the costs C = dL/dZ, (layers, edges, ops)."""
         measured = [draw.gates, draw.outputs] if draw.gates.requires_grad else []
         found = gradients(loss, [*weights, *measured])
         of_weights = self._of_weights(found[: len(weights)])
@@ -324,9 +322,7 @@ class Search:
         return self._images("search", order[: self.config.batch])
 
     def _images(self, split: str, index: Tensor) -> Batch:
-        augmented = self.data.source.pad or self.data.source.flip
-        augment = self.generators["augment"] if augmented else None
-        return Batch(split, *self.data.batch(split, index, self.config.device, augment))
+        return Batch(split, *self.data.batch(split, index, self.config.device, self.generators["augment"]))
 
     # ------------------------------------------------------------------------------------------------ saving
 
@@ -344,7 +340,7 @@ class Search:
             "model": self.model.state_dict(),
             "optimiser": self.optimiser.state(),
             "architecture": self.architecture.state(),
-            "generators": {name: generator.get_state() for name, generator in self.generators.items()},
+            "generators": states(self.generators),
             "batches": self.batches.state(),
             "observer": self.observer.state(),
         }
@@ -355,8 +351,7 @@ class Search:
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state(state["optimiser"])
         self.architecture.load_state(state["architecture"])
-        for name, generator in self.generators.items():
-            generator.set_state(state["generators"][name])
+        load_states(self.generators, state["generators"])
         self.batches.load_state(state["batches"])
         self.observer.load_state(state["observer"])
 
@@ -365,10 +360,6 @@ class Search:
         if self.done != self.total:
             raise RuntimeError(f"the search has done {self.done} of {self.total} steps")
         return self.observer.journal.result()
-
-
-def _generators(seed: int) -> dict[str, Generator]:
-    return {name: Generator().manual_seed(seed * len(STREAMS) + i) for i, name in enumerate(STREAMS)}
 
 
 def _supernet(config: SearchConfig, data: Dataset, generator: Generator) -> Any:

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from nas_core import papers
-from nas_core.catalogue import RUN_IDS, configs
+from nas_core.experiments import RUN_IDS, configs
 from nas_core.cells.genotype import CellGenotype, Genotype
 from nas_core.claims import CHECKS, Verdict, evaluate, holds, per_seed
 from nas_core.claims.check import check

@@ -5,8 +5,8 @@ import torch
 from small import METHODS, config, generator
 
 from nas_core.trainers.methods import Resource
-from nas_core.trainers.settings import Network
 from nas_core.trainers.search import Search
+from nas_core.trainers.settings import Network
 
 TWO_LAYERS = Network(nodes=2, channels=4, layers=2, reductions=False, head_bias=False)
 STEPS = 3

@@ -18,9 +18,9 @@ from nas_core.backends import depthwise
 from nas_core.backends.fused import FusedSupernet
 from nas_core.cells.supernet import Space
 from nas_core.cells.topology import darts_cell, minimal_cell
+from nas_core.trainers.hypergradient import exact, finite_difference, loss_on
 from nas_core.trainers.methods import FiniteDifference
 from nas_core.trainers.search import Batch, Search
-from nas_core.trainers.hypergradient import exact, finite_difference, loss_on
 
 XI = 0.1
 SECOND_ORDER = ("softmax finite difference", "softmax exact")
@@ -187,7 +187,12 @@ def test_second_order_differs_from_first() -> None:
     """And a smaller radius from a larger one: the settings reach the step."""
     finite = METHODS["softmax finite difference"]
     gradients = []
-    for method in (METHODS["softmax bi-level"], METHODS["softmax exact"], finite, finite.but(estimator=FiniteDifference(radius=1.0))):
+    for method in (
+        METHODS["softmax bi-level"],
+        METHODS["softmax exact"],
+        finite,
+        finite.but(estimator=FiniteDifference(radius=1.0)),
+    ):
         search = Search(config("softmax bi-level", method=method))
         search.step()
         gradients.append(search.logits.grad)

@@ -5,9 +5,9 @@ import torch
 from small import LEARNING, METHODS, assert_same, config, fake_source, finished, frozen, run
 
 from nas_core import data
-from nas_core.trainers.settings import Data, Network
-from nas_core.trainers.search import Search
 from nas_core.trainers.batches import Batches
+from nas_core.trainers.search import Search
+from nas_core.trainers.settings import Data, Network
 
 
 def weights(search: Search) -> dict[str, torch.Tensor]:

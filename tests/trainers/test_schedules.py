@@ -6,8 +6,8 @@ import pytest
 import torch
 from small import METHODS, config, run
 
-from nas_core.trainers.settings import Weights
 from nas_core.trainers.search import STREAMS, Search
+from nas_core.trainers.settings import Weights
 
 
 def test_exact_cosine_from_lr_to_its_floor() -> None:

@@ -15,8 +15,23 @@ from small import METHODS, PROBES, config
 
 from nas_core.backends import native
 from nas_core.cells.operations import CANDIDATES
-from nas_core.trainers.settings import TOPOLOGIES, Alpha, Data, Method, Network, RunConfig, Settings, Weights
 from nas_core.errors import UserError, choose
+from nas_core.relaxations import RELAXATIONS
+from nas_core.trainers.methods import (
+    DARTS,
+    DSNAS,
+    SNAS,
+    Exact,
+    FiniteDifference,
+    ProxylessNAS,
+    Reinforce,
+    Relaxed,
+    Resource,
+    SecondOrder,
+    Uniform,
+)
+from nas_core.trainers.search import SearchConfig
+from nas_core.trainers.settings import NAME, TOPOLOGIES, Alpha, Data, Network, Settings, Weights, added
 
 NETWORK = {"channels": 4, "layers": 1, "reductions": False, "head_bias": False}
 BASE = config()
@@ -32,11 +47,11 @@ def refusal(model: type[Settings] | Settings, **values: Any) -> str:
 
 
 @pytest.mark.parametrize(("model", "values", "parts"), [
-    (BASE, {"epoch": 3}, ["RunConfig has no field 'epoch'; did you mean 'epochs'?", "Allowed: run, profile, seed"]),
-    (BASE, {"zzz": 3}, ["RunConfig has no field 'zzz'."]),
+    (BASE, {"epoch": 3}, ["SearchConfig has no field 'epoch'; did you mean 'epochs'?", "Allowed: run, profile, seed"]),
+    (BASE, {"zzz": 3}, ["SearchConfig has no field 'zzz'."]),
     (BASE.data, {"trian": 3}, ["Data has no field 'trian'; did you mean 'train'?"]),
     (BASE.network, {"layer": 3}, ["Network has no field 'layer'; did you mean 'layers'?"]),
-    (BASE.method, {"temprature": 3}, ["Method has no field 'temprature'; did you mean 'temperature'?"]),
+    (SNAS(), {"temprature": 3}, ["SNAS has no field 'temprature'; did you mean 'temperature'?"]),
     (BASE.weights, {"momentun": 3}, ["Weights has no field 'momentun'; did you mean 'momentum'?"]),
     (BASE.alpha, {"beta": 3}, ["Alpha has no field 'beta'; did you mean 'betas'?"]),
 ])  # fmt: skip
@@ -47,16 +62,16 @@ def test_unknown_field_is_named_with_the_nearest(model: Settings, values: dict, 
 
 
 @pytest.mark.parametrize(("model", "values", "start"), [
-    (BASE, {"seed": "1"}, "RunConfig.seed: "),
-    (BASE, {"seed": -1}, "RunConfig.seed: "),
-    (BASE, {"seed": True}, "RunConfig.seed: "),
-    (BASE, {"epochs": 1.5}, "RunConfig.epochs: "),
-    (BASE, {"epochs": 0}, "RunConfig.epochs: "),
-    (BASE, {"batch": 0}, "RunConfig.batch: "),
-    (BASE, {"threads": 0}, "RunConfig.threads: "),
-    (BASE, {"run": 3}, "RunConfig.run: "),
-    (BASE, {"data": "fashion7"}, "RunConfig.data: "),
-    (BASE, {"probes": "losses"}, "RunConfig.probes: "),
+    (BASE, {"seed": "1"}, "SearchConfig.seed: "),
+    (BASE, {"seed": -1}, "SearchConfig.seed: "),
+    (BASE, {"seed": True}, "SearchConfig.seed: "),
+    (BASE, {"epochs": 1.5}, "SearchConfig.epochs: "),
+    (BASE, {"epochs": 0}, "SearchConfig.epochs: "),
+    (BASE, {"batch": 0}, "SearchConfig.batch: "),
+    (BASE, {"threads": 0}, "SearchConfig.threads: "),
+    (BASE, {"run": 3}, "SearchConfig.run: "),
+    (BASE, {"data": "fashion7"}, "SearchConfig.data: "),
+    (BASE, {"probes": "losses"}, "SearchConfig.probes: "),
     (BASE.data, {"train": 0}, "Data.train: "),
     (BASE.data, {"train": "60"}, "Data.train: "),
     (BASE.data, {"valid": -1}, "Data.valid: "),
@@ -67,18 +82,25 @@ def test_unknown_field_is_named_with_the_nearest(model: Settings, values: dict, 
     (BASE.network, {"eps": -1e-5}, "Network.eps: "),
     (BASE.network, {"eps": 0.0}, "Network.eps: "),
     (BASE.network, {"candidates": (3,)}, "Network.candidates.0: "),
-    (BASE.method, {"levels": "two"}, "Method.levels: "),
-    (BASE.method, {"update_alpha": "yes"}, "Method.update_alpha: "),
-    (BASE.method, {"resource_weight": -1.0}, "Method.resource_weight: "),
-    (BASE.method, {"temperature": (1.0,)}, "Method.temperature"),
-    (BASE.method, {"temperature": (0.0, 1.0)}, "Method.temperature.0: "),
-    (BASE.method, {"temperature": (1.0, -0.1)}, "Method.temperature.1: "),
-    (BASE.method, {"cost_clamp": 0.0}, "Method.cost_clamp: "),
-    (BASE.method, {"hypergradient": "second"}, "Method.hypergradient: "),
-    (BASE.method, {"radius": 0.0}, "Method.radius: "),
-    (BASE.method, {"samples": 0}, "Method.samples: "),
-    (BASE.method, {"baseline_momentum": 1.5}, "Method.baseline_momentum: "),
-    (BASE.method, {"resource_estimator": "mean"}, "Method.resource_estimator: "),
+    (BASE, {"run": "../../x"}, "SearchConfig.run: "),
+    (BASE, {"profile": "a/b"}, "SearchConfig.profile: "),
+    (BASE, {"run": "x" * 65}, "SearchConfig.run: "),
+    (BASE, {"seed": 2**31}, "SearchConfig.seed: "),
+    (BASE, {"threads": 10**6}, "SearchConfig.threads: "),
+    (BASE.method, {"levels": "two"}, "DARTS.levels: "),
+    (BASE.method, {"update_alpha": "yes"}, "DARTS.update_alpha: "),
+    (BASE.method, {"drop_path": 1.0}, "DARTS.drop_path: "),
+    (SNAS(), {"temperature": (1.0,)}, "SNAS.temperature"),
+    (SNAS(), {"temperature": (0.0, 1.0)}, "SNAS.temperature.0: "),
+    (SNAS(), {"temperature": (1.0, -0.1)}, "SNAS.temperature.1: "),
+    (DSNAS(), {"cost_clamp": 0.0}, "DSNAS.cost_clamp: "),
+    (ProxylessNAS(), {"paths": "three"}, "ProxylessNAS.paths: "),
+    (SecondOrder(), {"estimator": "second"}, "SecondOrder.estimator: "),
+    (FiniteDifference(), {"radius": 0.0}, "FiniteDifference.radius: "),
+    (Reinforce(), {"samples": 0}, "Reinforce.samples: "),
+    (Reinforce(), {"baseline_momentum": 1.5}, "Reinforce.baseline_momentum: "),
+    (Resource(weight=1.0), {"weight": 0.0}, "Resource.weight: "),
+    (Resource(weight=1.0), {"estimator": "mean"}, "Resource.estimator: "),
     (BASE.weights, {"lr": 0.0}, "Weights.lr: "),
     (BASE.weights, {"lr": "fast"}, "Weights.lr: "),
     (BASE.weights, {"lr": float("nan")}, "Weights.lr: "),
@@ -106,8 +128,8 @@ def test_ill_typed_or_impossible_value_is_named(model: Settings, values: dict, s
     (BASE.network, {"order": "rbc"}, "unknown order 'rbc'"),
     (BASE.network, {"allowed": ((14, ("none",)),)}, "unknown edge of topology 'darts' '14'"),
     (BASE.network, {"allowed": ((0, ("conv",)),)}, "unknown operation on edge 0 'conv'"),
-    (BASE.method, {"relaxation": "one_hot"}, "unknown relaxation 'one_hot'; did you mean 'one-hot'?"),
-    (BASE.method, {"resource_penalty": "logs"}, "unknown resource penalty 'logs'; did you mean 'log'?"),
+    (Relaxed(relaxation="softmax"), {"relaxation": "one_hot"}, "unknown relaxation 'one_hot'; did you mean 'one-hot'?"),
+    (Resource(weight=1.0), {"penalty": "logs"}, "unknown resource penalty 'logs'; did you mean 'log'?"),
     (BASE, {"formulation": "fuse"}, "unknown formulation 'fuse'; did you mean 'fused'?"),
     (BASE, {"probes": ("loss",)}, "unknown probe 'loss'; did you mean 'losses'?"),
 ])  # fmt: skip
@@ -134,37 +156,64 @@ def test_an_edge_needs_a_choice(changes: dict) -> None:
     refusal(BASE.network, **changes)
 
 
-RESOURCES = {"resource_weight": 0.1}
-
-
-@pytest.mark.parametrize(("values", "parts"), [
-    ({"relaxation": "binary"}, ["relaxation 'binary'", "allowed: levels 'bi-level'"]),
-    ({"relaxation": "reinforce"}, ["relaxation 'reinforce'", "allowed: levels 'bi-level'"]),
-    ({"relaxation": "softmax", "hypergradient": "exact"}, ["levels 'bi-level'", "allowed otherwise: 'first order'"]),
-    ({"relaxation": "concrete", "levels": "bi-level", "hypergradient": "finite difference"}, ["'softmax'"]),
-    ({"relaxation": "uniform", **RESOURCES}, ["resource_weight", "'uniform'", "allowed: 0"]),
-    ({"relaxation": "one-hot", **RESOURCES}, ["resource_weight", "'one-hot'", "allowed: resource_estimator 'score'"]),
-    ({"relaxation": "reinforce", "levels": "bi-level", **RESOURCES}, ["resource_weight", "'reinforce'"]),
-    ({"relaxation": "reinforce", "levels": "bi-level", "drop_path": 0.3}, ["drop_path 0.3", "'reinforce'"]),
-    ({"relaxation": "softmax", "levels": "bi-level", "hypergradient": "exact", "drop_path": 0.3}, ["'exact': 0"]),
-    ({"relaxation": "softmax", "resource_estimator": "score", **RESOURCES}, ["'score'", "allowed: 'reparametrised'"]),
+@pytest.mark.parametrize(("method", "field"), [
+    (DARTS, "temperature"),
+    (DARTS, "cost_clamp"),
+    (DARTS, "radius"),
+    (SNAS, "cost_clamp"),
+    (SNAS, "samples"),
+    (DSNAS, "temperature"),
+    (ProxylessNAS, "levels"),
+    (ProxylessNAS, "temperature"),
+    (Uniform, "update_alpha"),
+    (Uniform, "resource"),
+    (SecondOrder, "levels"),
+    (SecondOrder, "drop_path"),
+    (SecondOrder, "radius"),
+    (Exact, "radius"),
+    (Reinforce, "levels"),
+    (Reinforce, "drop_path"),
+    (Reinforce, "estimator"),
 ])  # fmt: skip
-def test_a_method_that_cannot_work_is_refused(values: dict, parts: list[str]) -> None:
-    text = refusal(Method, **values)
+def test_what_means_nothing_to_a_method_cannot_be_given(method: type[Settings], field: str) -> None:
+    assert refusal(method, **{field: 1}).startswith(f"{method.__name__} has no field {field!r}")
+
+
+PAID = Resource(weight=0.1)
+
+
+@pytest.mark.parametrize(("method", "values", "parts"), [
+    (DSNAS, {"resource": PAID}, ["DSNAS", "one-hot", "Allowed: estimator 'score' or 'expected'"]),
+    (Reinforce, {"resource": PAID}, ["Reinforce", "one-hot"]),
+    (DARTS, {"resource": PAID.but(estimator="score")}, ["DARTS", "not drawn", "Allowed: 'reparametrised'"]),
+    (SecondOrder, {"resource": PAID.but(estimator="score")}, ["SecondOrder", "not drawn"]),
+    (Relaxed, {"relaxation": "binary"}, ["'binary'", "ProxylessNAS(...)"]),
+    (Relaxed, {"relaxation": "reinforce"}, ["'reinforce'", "Reinforce(...)"]),
+])  # fmt: skip
+def test_a_method_that_cannot_work_is_refused(method: type[Settings], values: dict, parts: list[str]) -> None:
+    text = refusal(method, **values)
     for part in parts:
         assert part in text
 
 
-@pytest.mark.parametrize("values", [
-    {"relaxation": "one-hot", "resource_estimator": "expected"},
-    {"relaxation": "one-hot", "resource_estimator": "score"},
-    {"relaxation": "one-hot", "resource_penalty": "linear"},
-    {"relaxation": "two-path", "levels": "bi-level"},
-    {"relaxation": "softmax", "resource_estimator": "expected"},
-    {"relaxation": "concrete", "resource_estimator": "score"},
+@pytest.mark.parametrize(("method", "resource"), [
+    (DSNAS, PAID.but(estimator="expected")),
+    (DSNAS, PAID.but(estimator="score")),
+    (DSNAS, PAID.but(penalty="linear")),
+    (ProxylessNAS, PAID),
+    (DARTS, PAID.but(estimator="expected")),
+    (SNAS, PAID.but(estimator="score")),
 ])  # fmt: skip
-def test_a_resource_weight_that_is_felt_is_allowed(values: dict) -> None:
-    assert Method(**values, **RESOURCES).resource_weight == 0.1
+def test_a_resource_constraint_that_is_felt_is_allowed(method: Any, resource: Resource) -> None:
+    assert method(resource=resource).resource.weight == 0.1
+
+
+def test_a_registered_relaxation_is_a_method(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in the README: registered after the settings were imported."""
+    monkeypatch.setitem(RELAXATIONS, "tempered", RELAXATIONS["concrete"])
+    method = Relaxed(relaxation="tempered", temperature=(5.0, 0.1))
+    assert method.temperature_at(0.5) == pytest.approx(2.55)
+    assert BASE.but(method=method).key() != BASE.key()
 
 
 @pytest.mark.parametrize(("changes", "formulation"), [
@@ -180,21 +229,24 @@ def test_the_supernet_is_fused_wherever_that_applies(changes: dict, formulation:
     settings = BASE.but(**changes)
     assert settings.formulation == formulation
     assert settings.but(seed=9).formulation == formulation
-    assert RunConfig(**json.loads(settings.model_dump_json())) == settings
+    assert SearchConfig(**json.loads(settings.model_dump_json())) == settings
     plain = settings.but(formulation="plain")
     assert (plain.key() != settings.key()) == (formulation == "fused")
     if formulation == "plain":
         assert "formulation 'fused' cannot compute this run" in refusal(settings, formulation="fused")
 
 
-def test_what_make_native_built_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_run_is_does_not_depend_on_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the native library built, too, the formulation and the key are those of any other machine."""
+    here = BASE.but(seed=7)
     assert "also needs `make native`" in refusal(BASE, formulation="native")
     monkeypatch.setattr(native, "built", lambda: True)
-    settings = BASE.but(seed=7)
-    assert settings.formulation == "native"
-    assert settings.key() not in {settings.but(formulation=other).key() for other in ("plain", "fused")}
-    assert settings.but(device="cuda").formulation == "fused"
-    assert settings.but(network=BASE.network.but(order="cbr")).formulation == "plain"
+    assert BASE.but(seed=7).key() == here.key()
+    assert BASE.but(seed=7).formulation == "fused"
+    asked = BASE.but(formulation="native")
+    assert asked.formulation == "native"
+    assert asked.key() != BASE.key()
+    assert "Allowed: plain, fused." in refusal(asked, device="cuda")
 
 
 def test_an_exact_hypergradient_is_plain() -> None:
@@ -219,27 +271,30 @@ def test_settings_cannot_be_changed() -> None:
 
 OPS = st.lists(st.sampled_from(CANDIDATES), min_size=1, max_size=8, unique=True).map(tuple)
 POSITIVE = st.floats(1e-6, 10)
+METHODS_OF_ANY_RUN = st.one_of(
+    st.builds(DARTS, drop_path=st.floats(0, 0.9)),
+    st.builds(
+        SNAS, temperature=st.tuples(POSITIVE, POSITIVE), resource=st.none() | st.builds(Resource, weight=POSITIVE)
+    ),
+    st.builds(DSNAS, cost_clamp=st.none() | POSITIVE),
+    st.builds(Uniform, update_theta=st.booleans()),
+)
 
 
 @st.composite
-def settings_of_runs(draw: st.DrawFn) -> RunConfig:
+def settings_of_runs(draw: st.DrawFn) -> SearchConfig:
     candidates, cell = draw(OPS), draw(st.sampled_from(list(TOPOLOGIES)))
     bilevel = draw(st.booleans())
     allowed = draw(st.dictionaries(st.integers(0, 2), st.sets(st.sampled_from(candidates), min_size=1).map(tuple)))
-    return RunConfig(
-        run=draw(st.text(max_size=5)),
+    return SearchConfig(
+        run=draw(st.from_regex(NAME, fullmatch=True)),
         profile="laptop",
-        seed=draw(st.integers(0, 2**31)),
+        seed=draw(st.integers(0, 2**31 - 1)),
         data=Data(name="digits", train=40, search=20 if bilevel else 0, valid=10, test=10),
         network=Network(
             cell=cell, candidates=candidates, allowed=tuple(allowed.items()), eps=draw(POSITIVE), **NETWORK
         ),
-        method=Method(
-            relaxation=draw(st.sampled_from(("softmax", "concrete"))),
-            levels="bi-level" if bilevel else "single",
-            temperature=(draw(POSITIVE), 1),
-            cost_clamp=draw(st.none() | POSITIVE),
-        ),
+        method=draw(METHODS_OF_ANY_RUN).but(levels="bi-level" if bilevel else "single"),
         weights=Weights(lr=draw(POSITIVE)),
         alpha=Alpha(lr=draw(POSITIVE), clip=draw(st.none() | POSITIVE)),
         epochs=draw(st.integers(1, 600)),
@@ -249,20 +304,20 @@ def settings_of_runs(draw: st.DrawFn) -> RunConfig:
 
 
 @given(settings_of_runs())
-def test_property_json_round_trip(settings: RunConfig) -> None:
+def test_property_json_round_trip(settings: SearchConfig) -> None:
     text = settings.model_dump_json()
-    again = RunConfig(**json.loads(text))
+    again = SearchConfig(**json.loads(text))
     assert again == settings
     assert again.key() == settings.key()
     shuffled = json.dumps(dict(reversed(json.loads(text).items())), indent=1)
-    assert RunConfig(**json.loads(shuffled)).key() == settings.key()
+    assert SearchConfig(**json.loads(shuffled)).key() == settings.key()
 
 
 def test_json_with_an_unknown_field_is_refused() -> None:
     values = json.loads(BASE.model_dump_json())
     values["network"]["colour"] = 1
-    with pytest.raises(UserError, match=r"(Network|RunConfig) has no field '(network\.)?colour'"):
-        RunConfig(**json.loads(json.dumps(values)))
+    with pytest.raises(UserError, match=r"(Network|SearchConfig) has no field '(network\.)?colour'"):
+        SearchConfig(**json.loads(json.dumps(values)))
 
 
 # -------------------------------------------------------------------------------------------------------------- key
@@ -299,6 +354,56 @@ def test_every_field_counts_in_the_key(place: tuple[str, ...]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         assert changed(BASE, place).key() != BASE.key()
+
+
+class Small(Settings):
+    lr: float = 0.1
+
+
+class Later(Small):
+    """The same settings in a later version, with a field that did not exist before."""
+
+    nesterov: bool = added(False, implied=False)
+
+
+class Outer(Settings):
+    inner: Small
+
+
+def test_a_field_that_is_added_with_its_implied_value_makes_no_other_run() -> None:
+    """Nested or not: records from before it stay valid, to be replayed; any other value is another run."""
+    assert Later().identity() == Small().identity() == {"lr": 0.1}
+    assert Later(nesterov=True).identity() == {"lr": 0.1, "nesterov": True}
+    assert Outer(inner=Later()).identity() == {"inner": {"lr": 0.1}}
+
+
+def test_a_default_that_changes_makes_another_run() -> None:
+    """Of a field that was always there, and of one that was added later."""
+
+    class Faster(Settings):
+        lr: float = 0.2
+
+    class Now(Small):
+        nesterov: bool = added(True, implied=False)
+
+    assert Faster().identity() != Small().identity()
+    assert Now().identity() == {"lr": 0.1, "nesterov": True}
+    assert Now(nesterov=False).identity() == Small().identity()
+
+
+def test_a_run_inside_a_run_is_needed() -> None:
+    """And it counts in the key."""
+
+    class Retrain(SearchConfig):
+        of: SearchConfig
+        others: tuple[SearchConfig, ...] = ()
+
+    fields = dict(BASE)
+    other = BASE.but(seed=9)
+    retrain = Retrain(**fields, of=BASE, others=(other,))
+    assert retrain.needs() == (BASE, other)
+    assert BASE.needs() == ()
+    assert retrain.key() != Retrain(**fields, of=other, others=(other,)).key()
 
 
 def test_keys_are_file_names_and_tell_runs_apart() -> None:

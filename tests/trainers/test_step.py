@@ -9,12 +9,12 @@ from small import METHODS, config, generator
 from torch import Tensor
 
 from nas_core.cells.supernet import Supernet
-from nas_core.trainers.methods import SNAS, Resource
-from nas_core.trainers.settings import Network
 from nas_core.data import load
 from nas_core.relaxations import gumbel, keep_others
 from nas_core.relaxations.resource import log_penalty
+from nas_core.trainers.methods import SNAS, Resource
 from nas_core.trainers.search import STREAMS, Search, SearchConfig
+from nas_core.trainers.settings import Network
 
 TWO_LAYERS = Network(nodes=2, channels=4, layers=2, reductions=False, head_bias=False)
 STEPS = 3  # enough to see momentum and Adam's averages

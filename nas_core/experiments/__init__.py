@@ -1,0 +1,39 @@
+"""The settings of every run that figures are drawn from: one file a paper, with the profiles and seeds of all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nas_core.errors import UserError, choose
+from nas_core.experiments import snas, wiring
+from nas_core.experiments.recipe import Experiment
+from nas_core.papers import PROFILES
+from nas_core.trainers.settings import RunConfig
+
+__all__ = ["EXPERIMENTS", "PROFILES", "REPORTING_SEEDS", "RUN_IDS", "TUNING_SEEDS", "configs", "reporting_seeds"]
+
+# Settings were chosen on the tuning seeds only; no reported number may use them.
+TUNING_SEEDS = tuple(range(100, 110))
+REPORTING_SEEDS = {"smoke": (0, 1), "laptop": (0, 1, 2, 3, 4), "paper": tuple(range(10))}
+
+# Ids ending in ``r`` are reduced variants, which stand beside the named runs and never replace them.
+EXPERIMENTS: dict[str, Experiment] = {**wiring.EXPERIMENTS, **snas.EXPERIMENTS}
+RUN_IDS = tuple(EXPERIMENTS)
+
+
+def reporting_seeds(profile: str) -> tuple[int, ...]:
+    """The seeds that a profile reports unless a person asks for others."""
+    return REPORTING_SEEDS[choose("profile", profile, PROFILES)]
+
+
+def configs(run: str, profile: str, seeds: Sequence[int] | None = None) -> list[RunConfig]:
+    """One config per seed of the run ``run``; a tuning seed is refused, since it may not be reported."""
+    choose("run", run, RUN_IDS)
+    chosen = reporting_seeds(profile) if seeds is None else tuple(seeds)
+    used = set(chosen) & set(TUNING_SEEDS)
+    if used:
+        raise UserError(
+            f"seeds {sorted(used)} chose the settings and may not be reported; any other non-negative integers may"
+        )
+    config = EXPERIMENTS[run].config(run, choose("profile", profile, PROFILES))
+    return [config.but(seed=seed) for seed in chosen]

@@ -1,0 +1,165 @@
+"""The settings of the papers' runs: disjoint seeds, what a profile may not change, and every number pinned."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from nas_core import papers
+from nas_core.cells.operations import CANDIDATES
+from nas_core.cells.topology import darts_cell
+from nas_core.errors import UserError
+from nas_core.experiments import (
+    EXPERIMENTS,
+    PROFILES,
+    REPORTING_SEEDS,
+    RUN_IDS,
+    TUNING_SEEDS,
+    configs,
+    reporting_seeds,
+)
+from nas_core.trainers.random_search import RandomSearchConfig
+
+FIGURES = Path(__file__).parents[2] / "figures"
+PINNED = Path(__file__).with_name("settings.json")
+SEARCHES = [run for run in RUN_IDS if run != "S-RAND"]
+NAMED = [run for run in SEARCHES if not run.endswith("r")]
+
+
+def test_tuning_and_reporting_seeds_are_disjoint():
+    for profile in PROFILES:
+        assert not set(TUNING_SEEDS) & set(reporting_seeds(profile))
+
+
+def test_statistical_claims_rest_on_five_seeds_or_more():
+    assert len(reporting_seeds("laptop")) >= 5
+    assert len(reporting_seeds("paper")) >= 5
+
+
+def test_no_committed_number_used_a_tuning_seed():
+    committed = sorted(FIGURES.glob("*/*.json"))
+    assert committed
+    for path in committed:
+        content = json.loads(path.read_text())
+        used = set(content["seeds"]).union(*(claim["seeds"] for claim in content["claims"]))
+        assert not used & set(TUNING_SEEDS), path.name
+
+
+def test_a_tuning_seed_cannot_be_reported():
+    with pytest.raises(UserError, match=r"seeds \[100\] chose the settings"):
+        configs("W-DSNAS8", "smoke", [0, 100])
+
+
+@pytest.mark.parametrize(("run", "profile"), [("W-DSNAS9", "smoke"), ("W-DSNAS8", "laptopp")])
+def test_unknown_run_or_profile(run, profile):
+    with pytest.raises(UserError, match="did you mean"):
+        configs(run, profile)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("run", NAMED)
+def test_a_profile_never_changes_what_a_named_run_is_about(run, profile):
+    config = configs(run, profile)[0]
+    assert config.network.topology() == darts_cell(4)
+    assert config.network.candidates == CANDIDATES
+    assert config.network.reductions == run.startswith("S-")
+    # The wiring paper's networks need a classifier without bias (Theorem 2), those of SNAS have one.
+    assert config.network.head_bias == run.startswith("S-")
+    assert config.method.update_alpha
+    assert config.method.update_theta
+    method = {"SNAS": "concrete", "DSNAS": "one-hot", "DARTS": "softmax"}
+    assert config.method.relaxation == method[run.split("-")[1].rstrip("1268")]
+    assert config.method.levels == ("bi-level" if "DARTS" in run else "single")
+
+
+@pytest.mark.parametrize(
+    ("run", "epochs", "batch"), [("W-SNAS8", 150, 96), ("W-DARTS8", 50, 96), ("S-SNAS-mild", 150, 64)]
+)
+def test_the_paper_profile_has_the_printed_settings(run, epochs, batch):
+    config = configs(run, "paper")[0]
+    assert (config.epochs, config.batch, config.network.layers, config.network.channels) == (epochs, batch, 8, 16)
+    assert (config.weights.lr, config.weights.lr_min, config.weights.momentum) == (0.025, 0.001, 0.9)
+    assert (config.weights.decay, config.alpha.lr, config.alpha.betas) == (3e-4, 3e-4, (0.5, 0.999))
+    assert config.data.name == "cifar10"
+
+
+def test_every_run_has_a_size_for_every_profile_and_seeds():
+    """A reduced run has none of its own at paper, where it stays as it is at laptop."""
+    for run, experiment in EXPERIMENTS.items():
+        reduced = run in SEARCHES and run not in NAMED
+        assert set(experiment.sizes) == set(PROFILES) - ({"paper"} if reduced else set())
+        if reduced:
+            assert configs(run, "paper")[0].but(profile="laptop") == configs(run, "laptop")[0]
+    assert set(REPORTING_SEEDS) == set(PROFILES)
+
+
+# As printed, or as released where the papers are silent: by run, dotted field and value.
+PAPER = {
+    "W-SNAS8": {
+        "epochs": 150, "batch": 96, "alpha.lr": 3e-4, "alpha.clip": 10.0, "alpha.init_mean": 1.0, "alpha.init_std": 0.01,
+        "method.temperature": (1.0, 0.03), "weights.lr": 0.025, "weights.decay": 3e-4, "data.train": 50_000,
+    },
+    "W-DSNAS8": {
+        "epochs": 150, "batch": 96, "alpha.lr": 3e-4, "alpha.clip": 10.0, "alpha.init_mean": 1.0, "alpha.init_std": 0.01,
+        "method.cost_clamp": 5.0, "weights.lr": 0.025, "weights.decay": 3e-4, "data.train": 50_000,
+    },
+    "W-DARTS8": {
+        "epochs": 50, "batch": 96, "alpha.lr": 3e-4, "alpha.clip": 10.0, "alpha.init_mean": 0.0, "alpha.init_std": 1e-3,
+        "method.levels": "bi-level", "data.train": 25_000, "data.search": 25_000, "weights.decay": 3e-4,
+    },
+    "S-SNAS-mild": {
+        "epochs": 150, "batch": 64, "alpha.lr": 3e-4, "alpha.clip": None, "alpha.init_mean": 1.0, "alpha.init_std": 0.01,
+        "method.temperature": (1.0, 0.03), "method.resource.weight": 1.5e-3, "method.resource.penalty": "log",
+        "method.resource.estimator": "reparametrised", "network.reductions": True, "data.test": 8000,
+    },
+    "S-DARTS1": {
+        "epochs": 50, "batch": 64, "alpha.lr": 3e-4, "alpha.clip": None, "alpha.init_mean": 0.0, "alpha.init_std": 1e-3,
+        "method.levels": "bi-level", "data.train": 25_000, "data.search": 25_000, "network.reductions": True,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("run", PAPER)
+def test_the_paper_profile_has_what_is_printed_or_released(run):
+    config = configs(run, "paper")[0]
+    for place, expected in PAPER[run].items():
+        value = config
+        for name in place.split("."):
+            value = getattr(value, name)
+        assert value == expected, place
+
+
+def test_random_search_draws_as_many_cells_as_darts_does():
+    config = configs("S-RAND", "paper")[0]
+    assert isinstance(config, RandomSearchConfig)
+    assert config.samples == 24
+
+
+def test_all_settings_are_pinned():
+    """Every setting of every run at every profile. A change has to be meant: run this file to write them anew."""
+    assert json.loads(PINNED.read_text()) == settings()
+
+
+def settings():
+    """The settings of seed 0, by run and profile, as JSON has them."""
+    return {run: {profile: configs(run, profile, [0])[0].identity() for profile in PROFILES} for run in RUN_IDS}
+
+
+def test_committed_keys_are_those_of_the_runs():
+    """Each committed artefact names the runs that artefacts.csv gives it, at the settings of today."""
+    runs_of = papers.artefacts().runs
+    for path in sorted(FIGURES.glob("*/*.json")):
+        content = json.loads(path.read_text())
+        expected = []
+        for run in runs_of[content["id"]].split():
+            expected += [config.key() for config in configs(run, content["profile"], content["seeds"])]
+        assert content["runs"] == expected, path.name
+
+
+def test_artefacts_name_runs_of_the_catalogue():
+    named = {run for runs in papers.artefacts().runs for run in runs.split()}
+    assert named == set(SEARCHES)
+
+
+if __name__ == "__main__":
+    PINNED.write_text(json.dumps(settings(), indent=1) + "\n")
