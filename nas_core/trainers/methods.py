@@ -6,7 +6,7 @@ gradient. :mod:`nas_core.trainers.search` runs all of them in one loop.
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 from torch import Tensor
@@ -17,12 +17,13 @@ from nas_core.relaxations.resource import PENALTIES
 from nas_core.trainers.settings import Settings, one_of
 
 Positive = Annotated[float, Field(gt=0)]
-Levels = Literal["single", "bi-level"]
+Levels = Annotated[Literal["single", "bi-level"], Field(description="whether the logits see data of their own")]
+Temperature = Annotated[
+    tuple[Positive, Positive], Field(description="of the relaxation, at start and end; linear in the epoch")
+]
 DropPath = Annotated[
     float, Field(ge=0, lt=1, description="how often an edge gives nothing for an image, in a step of the search")
 ]
-LEVELS = Field("single", description="whether the logits see data of their own")
-TEMPERATURE = Field((1.0, 1.0), description="of the relaxation, at start and end; linear in the epoch")
 
 
 class Resource(Settings):
@@ -59,7 +60,8 @@ class Learned(Method):
     def _felt(self) -> Self:
         if self.resource is None:
             return self
-        relaxation = RELAXATIONS[self.relaxation]  # type: ignore[attr-defined] - every method names one
+        method: Any = self  # each of them names a relaxation
+        relaxation = RELAXATIONS[method.relaxation]
         one_hot = relaxation.logit_gradient is one_hot_gradient
         if self.resource.estimator == "score" and relaxation.score is None:
             raise UserError(
@@ -80,7 +82,7 @@ class DARTS(Learned):
     relaxation: ClassVar[str] = "softmax"
 
     method: Literal["DARTS"] = "DARTS"
-    levels: Levels = LEVELS
+    levels: Levels = "single"
     drop_path: DropPath = 0.0
 
 
@@ -90,8 +92,8 @@ class SNAS(Learned):
     relaxation: ClassVar[str] = "concrete"
 
     method: Literal["SNAS"] = "SNAS"
-    levels: Levels = LEVELS
-    temperature: tuple[Positive, Positive] = TEMPERATURE
+    levels: Levels = "single"
+    temperature: Temperature = (1.0, 1.0)
     drop_path: DropPath = 0.0
 
     def temperature_at(self, progress: float) -> float:
@@ -105,7 +107,7 @@ class DSNAS(Learned):
     relaxation: ClassVar[str] = "one-hot"
 
     method: Literal["DSNAS"] = "DSNAS"
-    levels: Levels = LEVELS
+    levels: Levels = "single"
     cost_clamp: float | None = Field(None, gt=0, description="bound on the absolute cost of an edge summed over layers")
     drop_path: DropPath = 0.0
 
@@ -119,7 +121,7 @@ class DSNAS(Learned):
 class ProxylessNAS(Learned):
     """ProxylessNAS with binary gates (BinaryConnect, eq. 4), on the edges of a cell; its logits see their own data."""
 
-    levels: ClassVar[Levels] = "bi-level"
+    levels: ClassVar[Literal["bi-level"]] = "bi-level"
 
     method: Literal["ProxylessNAS"] = "ProxylessNAS"
     paths: Literal["all", "two"] = Field("two", description="operations whose costs a step on the logits measures")
@@ -139,7 +141,7 @@ class Uniform(Method):
     resource: ClassVar[None] = None
 
     method: Literal["Uniform"] = "Uniform"
-    levels: Levels = LEVELS
+    levels: Levels = "single"
     drop_path: DropPath = 0.0
 
 
@@ -148,8 +150,8 @@ class Relaxed(Learned):
 
     method: Literal["Relaxed"] = "Relaxed"
     relaxation: Annotated[str, one_of("relaxation", RELAXATIONS)] = Field(description="its name")
-    levels: Levels = LEVELS
-    temperature: tuple[Positive, Positive] = TEMPERATURE
+    levels: Levels = "single"
+    temperature: Temperature = (1.0, 1.0)
     drop_path: DropPath = 0.0
 
     @model_validator(mode="after")
@@ -183,7 +185,7 @@ class SecondOrder(Learned):
     """DARTS, second order (Sec. 2.3): the logits see how a weight step would depend on them."""
 
     relaxation: ClassVar[str] = "softmax"
-    levels: ClassVar[Levels] = "bi-level"
+    levels: ClassVar[Literal["bi-level"]] = "bi-level"
     drop_path: ClassVar[float] = 0.0
 
     method: Literal["SecondOrder"] = "SecondOrder"
@@ -196,7 +198,7 @@ class Reinforce(Learned):
     """REINFORCE (ProxylessNAS, Sec. 3.3): the reward is the accuracy of drawn networks on a batch."""
 
     relaxation: ClassVar[str] = "reinforce"
-    levels: ClassVar[Levels] = "bi-level"
+    levels: ClassVar[Literal["bi-level"]] = "bi-level"
     drop_path: ClassVar[float] = 0.0
 
     method: Literal["Reinforce"] = "Reinforce"

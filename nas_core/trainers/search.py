@@ -257,7 +257,7 @@ class Search:
         return batch.images, draw.gates, outputs, observed, factors
 
     def _measure(self, loss: Tensor, draw: Draw, weights: Sequence[Tensor]) -> tuple[list[Tensor | None], Tensor]:
-        """Gradients of all weights, None for those not in ``weights``; and the costs C = dL/dZ, (layers, edges, ops)."""
+        """Gradients of all weights, None for those not in ``weights``; the costs C = dL/dZ, (layers, edges, ops)."""
         measured = [draw.gates, draw.outputs] if draw.gates.requires_grad else []
         found = gradients(loss, [*weights, *measured])
         of_weights = self._of_weights(found[: len(weights)])

@@ -177,6 +177,10 @@ class RunConfig(Settings):
             found += _runs_in(value)
         return tuple(found)
 
+    def images(self) -> tuple[Data, ...]:
+        """The images that it sees itself."""
+        return tuple(value for _, value in self if isinstance(value, Data))
+
     def key(self) -> str:
         """Names the run's record: every setting counts, defaults included."""
         text = json.dumps(self.identity(), sort_keys=True)
