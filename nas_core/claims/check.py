@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -42,14 +43,18 @@ def check(claim: str, runs: str) -> Callable[[Measure], Measure]:
 
 
 def per_seed(claim: str, *records: Sequence[Record]) -> np.ndarray:
-    """The measured number of every seed, from one list of records per run; also of runs other than the claim's own."""
+    """The measured number of every seed, (seeds,), from one list of records per run.
+
+    The runs may be other ones than the claim's own. Raises :class:`UserError` for a claim without a check.
+    """
     measure = CHECKS[choose("claim with a check", claim, CHECKS)].measure
-    return np.array([measure(*of_seed) for of_seed in zip(*records, strict=True)], dtype=float)
+    numbers = [measure(*of_seed) for of_seed in zip(*records, strict=True)]
+    return np.array(numbers, dtype=float)
 
 
 def holds(claim: str, value: float) -> bool:
     """Whether a number meets the bound that claims.csv gives to ``claim``; nan never does."""
-    row = claims().to_dict("index")[choose("claim", claim, claims().index)]
+    row = _row(claim)
     return COMPARISONS[row["comparison"]](value, row["bound"])
 
 
@@ -58,34 +63,58 @@ def evaluate(claim: str, records: Records, measured: Measured | None = None) -> 
 
     An exact claim (X) must hold for every seed. A statistical one (S) must hold for the mean over seeds and for more
     than half of them; below the smallest profile that its row in claims.csv names it is not judged. A claim without a
-    check, or without its records, is not run.
+    check, or without its records, is not run. Raises :class:`UserError` for an unknown claim.
     """
-    row = claims().loc[choose("claim", claim, claims().index)]
-    if row.grade == "R":
+    measured = measured or {}
+    if _row(claim)["grade"] == "R":
         return Verdict(claim, "reference")
-    runs, given = CHECKS[claim].runs if claim in CHECKS else (), measured or {}
-    if claim not in CHECKS and claim not in given:
+    if claim not in CHECKS and claim not in measured:
         return Verdict(claim, "not run", note="no check yet")
-    if missing := [run for run in runs if not records.get(run)]:
+    runs = CHECKS[claim].runs if claim in CHECKS else ()
+    missing = [run for run in runs if not records.get(run)]
+    if missing:
         return Verdict(claim, "not run", note=f"needs {', '.join(missing)}")
     of_runs = [records[run] for run in runs]
-    if claim in given:
-        values = np.atleast_1d(np.asarray(given[claim], dtype=float))
+    if claim in measured:
+        values = np.atleast_1d(np.asarray(measured[claim], dtype=float))
+    elif of_runs:
+        values = per_seed(claim, *of_runs)
     else:
-        values = per_seed(claim, *of_runs) if of_runs else np.array([CHECKS[claim].measure()])
-    threshold = f"{row.comparison} {row.bound:g}"
-    seeds = tuple(record.config.seed for record in of_runs[0]) if of_runs else ()
-    mean, met = float(values.mean()), [holds(claim, v) for v in values]
-    profile = of_runs[0][0].config.profile if of_runs else PROFILES[-1]
-    if PROFILES.index(profile) < PROFILES.index(row.profile):
-        return Verdict(claim, "not at this scale", mean, threshold, seeds, note=f"applies from {row.profile} on")
-    good = all(met) if row.grade == "X" else holds(claim, mean) and sum(met) > len(met) / 2
-    note = f"{sum(met)} of {len(met)} seeds" if len(met) > 1 else "single seed" if seeds else ""
-    return Verdict(claim, "holds" if good else "fails", mean, threshold, seeds, _interval(values), note)
+        values = np.array([CHECKS[claim].measure()])
+    return _judge(claim, values, of_runs[0] if of_runs else ())
+
+
+def _row(claim: str) -> dict[str, Any]:
+    """What claims.csv says about ``claim``."""
+    table = claims()
+    return table.loc[choose("claim", claim, table.index)].to_dict()
+
+
+def _judge(claim: str, values: np.ndarray, records: Sequence[Record]) -> Verdict:
+    """The verdict from the number of every seed, (seeds,); ``records`` are those of one run, if one was needed."""
+    row = _row(claim)
+    threshold = f"{row['comparison']} {row['bound']:g}"
+    seeds = tuple(record.config.seed for record in records)
+    mean = float(values.mean())
+    profile = records[0].config.profile if records else PROFILES[-1]
+    if PROFILES.index(profile) < PROFILES.index(row["profile"]):
+        note = f"applies from {row['profile']} on"
+        return Verdict(claim, "not at this scale", mean, threshold, seeds, note=note)
+    met = [holds(claim, value) for value in values]
+    good = holds(claim, mean) and sum(met) > len(met) / 2
+    if row["grade"] == "X":
+        good = all(met)
+    note = ""
+    if len(met) > 1:
+        note = f"{sum(met)} of {len(met)} seeds"
+    elif seeds:
+        note = "single seed"
+    verdict = "holds" if good else "fails"
+    return Verdict(claim, verdict, mean, threshold, seeds, _interval(values), note)
 
 
 def _interval(values: np.ndarray) -> tuple[float, float] | None:
-    """95 % interval of the mean over seeds (Student's t)."""
+    """95 % interval of the mean of ``values``, (seeds,), by Student's t; none for one seed, equal ones and nan."""
     if len(values) < 2 or np.ptp(values) == 0 or np.isnan(values).any():
         return None
     low, high = stats.t.interval(0.95, len(values) - 1, loc=values.mean(), scale=stats.sem(values))

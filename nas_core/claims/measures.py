@@ -35,8 +35,12 @@ def dropped(record: Record) -> np.ndarray:
 def share_dropped(record: Record, edges: str = "all") -> np.ndarray:
     """D: share of dropped edges among ``all``, ``input`` or ``intermediate`` ones, (epochs + 1,)."""
     graph = topology(record)
-    chosen = {"all": range(len(graph.edges)), "input": graph.input_edges, "intermediate": graph.intermediate_edges}
-    return dropped(record)[:, list(chosen[edges])].mean(1)
+    groups = {
+        "all": range(len(graph.edges)),
+        "input": graph.input_edges,
+        "intermediate": graph.intermediate_edges,
+    }
+    return dropped(record)[:, list(groups[edges])].mean(1)
 
 
 def first_third(epochs: int) -> slice:
@@ -45,12 +49,15 @@ def first_third(epochs: int) -> slice:
 
 
 def rank_correlation(values: np.ndarray) -> float:
-    """Spearman's rank correlation of a series with time; 0 for a constant series."""
-    return 0.0 if np.ptp(values) == 0 else float(stats.spearmanr(np.arange(len(values)), values).statistic)
+    """Spearman's rank correlation of a series, (epochs,), with time; 0 for a constant one."""
+    if np.ptp(values) == 0:
+        return 0.0
+    return float(stats.spearmanr(np.arange(len(values)), values).statistic)
 
 
 def accuracies(record: Record, network: str, split: str, statistics: str = "as trained") -> np.ndarray:
-    """Accuracy (share, 0 to 1) by epoch of ``supernet``, ``child (argmax)`` or ``child (darts)``."""
+    """Accuracy by epoch, (epochs,), a share, of ``supernet``, ``child (argmax)`` or ``child (darts)``."""
     table = record.table("accuracy")
-    rows = table[(table.network == network) & (table.split == split) & (table.statistics == statistics)]
+    wanted = (table.network == network) & (table.split == split) & (table.statistics == statistics)
+    rows = table[wanted]
     return rows.sort_values("epoch").acc.to_numpy()

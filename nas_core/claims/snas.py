@@ -15,24 +15,33 @@ def mean_entropy(record: Record) -> np.ndarray:
     return record.array("arch_entropy").mean((1, 2))
 
 
+def final_accuracy(record: Record, network: str) -> float:
+    """Test accuracy at the end, a share, without retraining."""
+    return float(accuracies(record, network, "test")[-1])
+
+
 def gap(record: Record, child: str) -> float:
     """Test accuracy of the supernet minus that of the child, without retraining, in points."""
-    return 100 * float(accuracies(record, "supernet", "test")[-1] - accuracies(record, child, "test")[-1])
+    return 100 * (final_accuracy(record, "supernet") - final_accuracy(record, child))
 
 
 @check("C-SN3c", "S-DARTS1 S-SNAS-mild")
 def darts_ahead_early(darts: Record, snas: Record) -> float:
     """Validation accuracy of DARTS minus that of SNAS, in points, averaged over the first third of the epochs."""
-    curves = [accuracies(r, "supernet", "valid")[: max(1, r.config.epochs // 3)] for r in (darts, snas)]
-    n = min(map(len, curves))
-    return 100 * float((curves[0][:n] - curves[1][:n]).mean())
+    epochs = min(darts.config.epochs, snas.config.epochs)
+    early = slice(max(1, epochs // 3))
+    ahead = accuracies(darts, "supernet", "valid")[early] - accuracies(snas, "supernet", "valid")[early]
+    return 100 * float(ahead.mean())
 
 
 @check("C-SN4a", "S-DARTS1 S-SNAS-mild")
 def initial_entropy(darts: Record, snas: Record) -> float:
     """Largest distance of an edge's entropy from ln K before the first step, in nats."""
-    starts = [r.array("arch_entropy")[0] - math.log(len(r.config.network.candidates)) for r in (darts, snas)]
-    return max(float(np.abs(start).max()) for start in starts)
+    distances = []
+    for record in (darts, snas):
+        uniform = math.log(len(record.config.network.candidates))
+        distances.append(np.abs(record.array("arch_entropy")[0] - uniform).max())
+    return float(np.max(distances))
 
 
 @check("C-SN4b", "S-DARTS1 S-SNAS-mild")
@@ -70,6 +79,4 @@ def snas_gap(snas: Record) -> float:
 @check("C-SNT1c", "S-SNAS-mild S-DARTS1")
 def child_difference(snas: Record, darts: Record) -> float:
     """Test accuracy of the child of SNAS minus that of the child of DARTS, without retraining, in points."""
-    children = (snas, "child (argmax)"), (darts, "child (darts)")
-    ours, theirs = (accuracies(r, child, "test")[-1] for r, child in children)
-    return 100 * float(ours - theirs)
+    return 100 * (final_accuracy(snas, "child (argmax)") - final_accuracy(darts, "child (darts)"))

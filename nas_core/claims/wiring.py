@@ -10,7 +10,8 @@ from nas_core.runs import Record
 @check("C-W11a", "W-DSNAS8")
 def most_dropped_early(record: Record) -> float:
     """Largest share of dropped edges in the first third."""
-    return float(share_dropped(record)[first_third(record.config.epochs)].max())
+    early = first_third(record.config.epochs)
+    return float(share_dropped(record)[early].max())
 
 
 @check("C-W1b", "W-SNAS8")
@@ -26,14 +27,17 @@ def recovered(record: Record) -> float:
 @check("C-W12c", "W-DSNAS8")
 def width_preference(record: Record) -> float:
     """Share of dropped intermediate edges minus share of dropped input edges, at the end (= width/8 - mid/6)."""
-    return float(share_dropped(record, "intermediate")[-1] - share_dropped(record, "input")[-1])
+    intermediate = share_dropped(record, "intermediate")[-1]
+    inputs = share_dropped(record, "input")[-1]
+    return float(intermediate - inputs)
 
 
 @check("C-W3a", "W-SNAS8")
 @check("C-W12a", "W-DSNAS8")
 def dropped_at_some_early_time(record: Record) -> float:
     """Share of edges on which none is the argmax at some epoch of the first third."""
-    return float(dropped(record)[first_third(record.config.epochs)].any(0).mean())
+    early = first_third(record.config.epochs)
+    return float(dropped(record)[early].any(0).mean())
 
 
 @check("C-W3b", "W-SNAS8")
@@ -47,7 +51,9 @@ def input_edges_alive(record: Record) -> float:
 @check("C-W12d", "W-DSNAS8")
 def intermediate_edges_lost(record: Record) -> float:
     """Share of intermediate edges on which P(none) exceeds 0.5 at the end."""
-    return float((none_prob(record)[-1, list(topology(record).intermediate_edges)] > 0.5).mean())
+    edges = list(topology(record).intermediate_edges)
+    at_the_end = none_prob(record)[-1, edges]
+    return float((at_the_end > 0.5).mean())
 
 
 @check("C-W12", "")
@@ -74,7 +80,9 @@ def none_grows(record: Record) -> float:
     """Share of edges on which the mean P(none) of the last third exceeds that of the first."""
     none = none_prob(record)[1:]
     third = max(1, len(none) // 3)
-    return float((none[-third:].mean(0) > none[:third].mean(0)).mean())
+    first = none[:third].mean(0)
+    last = none[-third:].mean(0)
+    return float((last > first).mean())
 
 
 @check("C-WG", "W-DARTS8")

@@ -2,7 +2,6 @@
 
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 IDENTICAL, WITHIN, CHANGED, NEW, MISSING = "identical", "within tolerance", "changed", "new", "missing"
+FILES = (".json", ".csv")
 RTOL, ATOL = 1e-6, 1e-12
 TIMES = ("wall", "seconds", "time_s", "duration", "peak_memory")  # a column with one of these in its name
 SETTINGS = ("title", "profile", "dataset", "seeds", "runs")
@@ -31,9 +31,13 @@ class Difference:
 
     def __str__(self) -> str:
         parts = [f"{claim}: {old} -> {new}" for claim, old, new in self.verdicts]
-        parts += [", ".join(self.changed)] if self.changed else []
-        parts += [f"largest relative difference {self.largest:.2g}"] if self.largest else []
-        return f"{self.kind} ({'; '.join(parts)})" if parts else self.kind
+        if self.changed:
+            parts.append(", ".join(self.changed))
+        if self.largest:
+            parts.append(f"largest relative difference {self.largest:.2g}")
+        if not parts:
+            return self.kind
+        return f"{self.kind} ({'; '.join(parts)})"
 
 
 def compare(old: str | Path, new: str | Path) -> Difference:
@@ -42,39 +46,42 @@ def compare(old: str | Path, new: str | Path) -> Difference:
     Numbers are within tolerance if they differ by at most RTOL times the larger one, or by ATOL. Columns of wall times
     do not count. A damaged older artefact counts as changed, so it is replaced.
     """
-    was, now = ([Path(path).with_suffix(suffix) for suffix in (".json", ".csv")] for path in (old, new))
-    if not all(path.exists() for path in now):
+    old, new = Path(old), Path(new)
+    if not all(new.with_suffix(suffix).exists() for suffix in FILES):
         return Difference(MISSING)
-    if not any(path.exists() for path in was):
+    if not any(old.with_suffix(suffix).exists() for suffix in FILES):
         return Difference(NEW)
     try:
-        before, held = _read(was)
+        before, held = _read(old)
     except (OSError, ValueError, KeyError, TypeError) as error:
         return Difference(CHANGED, (f"the older one is damaged ({type(error).__name__})",))
-    after, holds = _read(now)
-    pairs = [(claim, held.get(claim, "absent"), holds.get(claim, "absent")) for claim in dict.fromkeys([*held, *holds])]
-    verdicts = tuple((claim, a, b) for claim, a, b in pairs if a != b)
-    changed, largest, moved = [], 0.0, False
+    after, holds = _read(new)
+    verdicts = _changed_verdicts(held, holds)
+    changed = []
+    largest = 0.0
     for name in dict.fromkeys([*before, *after]):
-        a, b = before.get(name, []), after.get(name, [])
-        apart = [(x, y) for x, y in zip(a, b, strict=False) if x != y]
-        numbers = [(x, y) for x, y in apart if isinstance(x, float | int) and isinstance(y, float | int)]
-        close = [math.isclose(x, y, rel_tol=RTOL, abs_tol=ATOL) for x, y in numbers]
-        if len(a) != len(b) or len(numbers) < len(apart) or not all(close):
+        a = before.get(name, [])
+        b = after.get(name, [])
+        if not _close(a, b):
             changed.append(name)
-        moved = moved or bool(apart)
-        largest = max([largest, *(_apart(x, y) for x, y in numbers)])
+        largest = max(largest, _largest_difference(a, b))
     if changed or verdicts:
         return Difference(CHANGED, tuple(changed), largest, verdicts)
-    return Difference(WITHIN if moved else IDENTICAL, largest=largest)
+    if largest:
+        return Difference(WITHIN, largest=largest)
+    return Difference(IDENTICAL)
 
 
-def _read(files: Sequence[Path]) -> tuple[dict[str, list[Any]], dict[str, str]]:
+def _read(path: Path) -> tuple[dict[str, list[Any]], dict[str, str]]:
     """Everything that counts, as lists by name, and the verdicts by claim."""
-    content, table = json.loads(files[0].read_text("utf8")), pd.read_csv(files[1], dtype=str, keep_default_na=False)
-    counted = [name for name in map(str, table) if not any(t in name.lower() for t in TIMES)]
-    found: dict[str, list[Any]] = {name: [_value(text) for text in table[name]] for name in counted}
-    found |= {name: [content[name]] for name in SETTINGS}
+    content = json.loads(path.with_suffix(".json").read_text("utf8"))
+    table = pd.read_csv(path.with_suffix(".csv"), dtype=str, keep_default_na=False)
+    found: dict[str, list[Any]] = {}
+    for name in table.columns:
+        if not any(word in name.lower() for word in TIMES):
+            found[name] = [_value(text) for text in table[name]]
+    for name in SETTINGS:
+        found[name] = [content[name]]
     for claim in content["claims"]:
         found[f"{claim['id']} value"] = [claim["value"], *(claim["interval"] or ())]
         found[f"{claim['id']} test"] = [claim["threshold"], claim["seeds"]]
@@ -84,11 +91,43 @@ def _read(files: Sequence[Path]) -> tuple[dict[str, list[Any]], dict[str, str]]:
 def _value(text: str) -> float | str:
     """A cell as a number if it is one (nan stays text, so that it equals itself)."""
     try:
-        return text if math.isnan(number := float(text)) else number
+        number = float(text)
     except ValueError:
         return text
+    return text if math.isnan(number) else number
 
 
-def _apart(a: float, b: float) -> float:
-    """Relative difference of two different numbers."""
-    return abs(a - b) / max(abs(a), abs(b)) if math.isfinite(a) and math.isfinite(b) else math.inf
+def _changed_verdicts(old: dict[str, str], new: dict[str, str]) -> tuple[tuple[str, str, str], ...]:
+    """The claims whose verdict is another: id, old, new."""
+    changed = []
+    for claim in dict.fromkeys([*old, *new]):
+        before = old.get(claim, "absent")
+        after = new.get(claim, "absent")
+        if before != after:
+            changed.append((claim, before, after))
+    return tuple(changed)
+
+
+def _close(old: list[Any], new: list[Any]) -> bool:
+    """Whether the lists are equally long, their numbers within tolerance and all else equal."""
+    left, right = pd.Series(old, dtype=object), pd.Series(new, dtype=object)
+    try:
+        pd.testing.assert_series_equal(left, right, rtol=RTOL, atol=ATOL)
+    except AssertionError:
+        return False
+    return True
+
+
+def _largest_difference(old: list[Any], new: list[Any]) -> float:
+    """The largest relative difference of two numbers in the same place, infinite if one of them is; 0 for equal ones.
+
+    ``pandas.testing`` tells only that numbers differ, not by how much.
+    """
+    largest = 0.0
+    for a, b in zip(old, new, strict=False):
+        if a == b or not isinstance(a, float | int) or not isinstance(b, float | int):
+            continue
+        if not math.isfinite(a) or not math.isfinite(b):
+            return math.inf
+        largest = max(largest, abs(a - b) / max(abs(a), abs(b)))
+    return largest

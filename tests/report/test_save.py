@@ -5,6 +5,9 @@ import io
 import json
 import math
 import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +111,52 @@ def test_pictures_carry_neither_versions_nor_dates(tmp_path: Path) -> None:
     width = int.from_bytes(png[16:20], "big")
     assert DPI <= 150
     assert width == 3 * DPI
+
+
+DRAWN_AFTER_OTHER_THINGS = """
+import hashlib, sys
+before = [bytes(size) for size in range(int(sys.argv[1]))]
+from matplotlib.patches import Circle
+from nas_core.cells.topology import minimal_cell
+from nas_core.report import draw_cell, new_figure, picture
+for _ in range(int(sys.argv[1]) // 1000):
+    picture(draw_cell(None, minimal_cell()).figure, "svg")
+figure, ((left, right),) = new_figure(5, 2, 1, 2)
+draw_cell(left, minimal_cell())
+for size in (1, 2):  # clip paths that are not rectangles
+    image = right.imshow([[0, 1], [2, 3]])
+    image.set_clip_path(Circle((0.5, 0.5), size, transform=right.transData))
+print(hashlib.sha256(picture(figure, "svg")).hexdigest())
+"""
+
+
+def test_the_same_figure_is_the_same_svg_whatever_the_process_did_before() -> None:
+    digests = set()
+    for history, seed in (("0", "0"), ("3000", "1"), ("20000", "2")):
+        environment = os.environ | {"PYTHONHASHSEED": seed}
+        command = [sys.executable, "-c", DRAWN_AFTER_OTHER_THINGS, history]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        digests.add(done.stdout)
+    assert len(digests) == 1
+
+
+def test_the_last_bits_of_a_layout_do_not_show_in_an_svg() -> None:
+    """Rounding differs from machine to machine; what a file says of a position has six decimals."""
+    pictures = set()
+    for width in (0.8, np.nextafter(0.8, 1)):
+        drawn = Figure(figsize=(3, 2))
+        drawn.add_axes((0.1, 0.1, width, 0.8)).plot([0, 1], [0, 1])
+        pictures.add(picture(drawn, "svg"))
+    assert len(pictures) == 1
+
+
+def test_clip_paths_are_numbered_and_every_one_is_used() -> None:
+    drawn, _ = new_figure(3, 2, 1, 2)
+    for ax in drawn.axes:
+        ax.plot([0, 1], [0, 1])
+    svg = picture(drawn, "svg").decode()
+    assert re.findall(r'<clipPath id="(\w+)"', svg) == ["clip0", "clip1"]
+    assert set(re.findall(r"url\(#(\w+)\)", svg)) == {"clip0", "clip1"}
 
 
 def test_every_picture_has_a_caption(tmp_path: Path) -> None:
