@@ -35,7 +35,7 @@ def cells(draw: st.DrawFn) -> CellGenotype:
     pairs = [(i, j) for j in range(inputs, inputs + nodes) for i in range(j)]
     edge = st.tuples(st.sampled_from(pairs), st.sampled_from((*CANDIDATES[1:], "sep_conv_7x7")))
     edges = tuple((i, j, op) for (i, j), op in draw(st.lists(edge, max_size=8)))
-    output = draw(st.sets(st.integers(inputs, inputs + nodes - 1)))
+    output = draw(st.sets(st.integers(inputs, inputs + nodes - 1), min_size=1))
     return CellGenotype(inputs, nodes, edges, tuple(sorted(output)))
 
 
