@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nas_core.cells.chain import ZERO, Choice, Macro, Slot
+from nas_core.cells.chain import ZERO, Choice, Macro, Slot, check_choices
 from nas_core.cells.evaluation import EVALUATED, check_network
 from nas_core.cells.genotype import CellGenotype, Genotype
 from nas_core.cells.topology import Topology
@@ -170,10 +170,13 @@ def auxiliary_count(channels: int, classes: int, stem: str = "cifar") -> Count:
 
 def bottleneck(slot: Slot, choice: Choice, side: int) -> Count:
     """One inverted bottleneck, h = e C_in: C_in h (unless e = 1) + sum_k k^2 h + h C_out, each with its normaliser."""
-    hidden, out = choice.expansion * slot.inputs, side if slot.stride == 1 else _half(side)
     if choice == ZERO:
         return Count()
-    total = convolution(slot.inputs, hidden, 1, side**2) + norm(hidden) if choice.expansion > 1 else Count()
+    hidden = choice.expansion * slot.inputs
+    out = side if slot.stride == 1 else _half(side)
+    total = Count()
+    if choice.expansion > 1:
+        total += convolution(slot.inputs, hidden, 1, side**2) + norm(hidden)
     for kernel in choice.kernels:
         total += convolution(1, hidden, kernel**2, out**2) + norm(hidden)
     return total + convolution(hidden, slot.outputs, 1, out**2) + norm(slot.outputs)
@@ -181,6 +184,7 @@ def bottleneck(slot: Slot, choice: Choice, side: int) -> Count:
 
 def chain_count(macro: Macro, choices: Sequence[Choice], *, side: int, classes: int, in_channels: int = 3) -> Count:
     """A child of ProxylessNAS or of MixPath's S1 and S2, or MobileNetV2: stem, bottlenecks, head, linear layer."""
+    check_choices(macro, choices)
     side = side if macro.stride == 1 else _half(side)
     total = convolution(in_channels, macro.stem, 9, side**2) + norm(macro.stem)
     for slot, choice in zip(macro.slots, choices, strict=True):
@@ -194,6 +198,11 @@ def supernet_params(
     macro: Macro, expansions: Sequence[int], kernels: Sequence[int], most: int, *, classes: int, in_channels: int = 3
 ) -> int:
     """MixPath's supernet: per slot and expansion one bottleneck with all kernels and ``most`` shadow norms."""
-    empty = chain_count(macro, [ZERO] * len(macro.slots), side=1, classes=classes, in_channels=in_channels)
-    rates = [(slot, Choice(e, tuple(kernels))) for slot in macro.slots for e in expansions]
-    return empty.params + sum(bottleneck(s, c, 1).params + (most - 1) * norm(s.outputs).params for s, c in rates)
+    total = convolution(in_channels, macro.stem, 9, 1) + norm(macro.stem)
+    for slot in macro.slots:
+        for expansion in expansions:
+            total += bottleneck(slot, Choice(expansion, tuple(kernels)), 1)
+            total += Count((most - 1) * norm(slot.outputs).params)
+    width = macro.slots[-1].outputs
+    total += convolution(width, macro.head, 1, 1) + norm(macro.head) + linear(macro.head, classes)
+    return total.params

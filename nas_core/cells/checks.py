@@ -24,6 +24,14 @@ def different(what: str, members: Sequence) -> None:
         raise UserError(f"{what} must all be different, not {members}.")
 
 
+def check_kernels(what: str, kernels: Sequence[int]) -> None:
+    """Raise :class:`UserError` unless ``kernels`` are different odd sizes, which alone keep the resolution."""
+    different(what, kernels)
+    for kernel in kernels:
+        if kernel < 1 or kernel % 2 == 0:
+            raise UserError(f"{what} must be odd sizes of 1 or more, not {kernel}.")
+
+
 def check_graph(what: str, inputs: int, nodes: int, edges: Sequence[Edge], output: Sequence[int]) -> None:
     """Raise :class:`UserError` unless these numbers describe a cell.
 
@@ -46,6 +54,12 @@ def check_graph(what: str, inputs: int, nodes: int, edges: Sequence[Edge], outpu
     for node in output:
         if node not in intermediate:
             raise UserError(f"{what}: the output may only name intermediate nodes, which are {allowed}, not {node}.")
+
+
+def check_stride(what: str, stride: int) -> None:
+    """Raise :class:`UserError` unless ``stride`` keeps or halves the resolution."""
+    if stride not in (1, 2):
+        raise UserError(f"{what}: stride must be 1 or 2, not {stride}.")
 
 
 def check_drop(probability: float, generator: object | None) -> None:
