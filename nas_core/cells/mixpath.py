@@ -65,6 +65,8 @@ class MixedBottleneck(GatedBlock):
     y = SBN_|S|(W sum_{k in S} f_k(E x)), plus x where the shapes agree. Each expansion owns its weights and its SBN.
     Which one S2 has is not printed ("as MixNet"). Gates stand in the order of ``expansions``, then of ``kernels``;
     where they draw paths of several expansions, which the released sampler never does, the y of these are summed.
+    The SBN undoes the scale of what it normalises, so that the costs sum_k Z_k C_k over the drawn paths of an expansion
+    are zero up to eps, and that of a path alone is zero.
     """
 
     def __init__(
