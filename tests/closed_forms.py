@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nas_core.cells.chain import ZERO, Choice, Macro, Slot
+from nas_core.cells.chain import ZERO, Choice, Macro, Slot, check_choices
+from nas_core.cells.evaluation import EVALUATED, check_network
 from nas_core.cells.genotype import CellGenotype, Genotype
 from nas_core.cells.topology import Topology
 from nas_core.errors import choose
@@ -64,15 +65,18 @@ def operation(name: str, channels: int, side: int, stride: int, *, affine: int =
     """One edge of a DARTS cell, on a map of ``side`` x ``side`` pixels.
 
     sep: 2 (k^2 C + C^2); dil: k^2 C + C^2; skip of stride 2: C^2; 1x7 then 7x1: 7 C^2 + 7 C^2; all others 0.
-    ``affine``: parameters per channel of a normaliser, 2, or 0 while searching; ``pools``: of one after a pool.
+    ``affine``: parameters per channel of a normaliser, 2, or 0 while searching; ``pools``: of one after a pool. A
+    name that no network has is refused.
     """
+    choose("operation", name, ("none", *EVALUATED))
     out = side if stride == 1 else _half(side)
     if name in SEPARABLE:
         kernel, times = SEPARABLE[name]
         weights = times * (kernel**2 * channels + channels**2)
         return Count(weights + times * affine * channels, weights * out**2)
     if name == "conv_7x1_1x7":
-        rows, columns = (convolution(channels, channels, 7, pixels) for pixels in (side * out, out**2))
+        rows = convolution(channels, channels, 7, side * out)
+        columns = convolution(channels, channels, 7, out**2)
         return rows + columns + Count(affine * channels)
     if name == "skip_connect" and stride == 2:
         return convolution(channels, channels, 1, out**2) + Count(affine * channels)
@@ -81,10 +85,14 @@ def operation(name: str, channels: int, side: int, stride: int, *, affine: int =
 
 def _cell(cell: CellGenotype, previous: Sequence[int], channels: int, side: int, halves: bool, **norms: int) -> Count:
     """(C_pp + C_p) C for the preprocessing, at the resolution of the cell's inputs, plus the operations."""
-    total = Count(len(previous) * norms["affine"] * channels) + convolution(sum(previous), channels, 1, side**2)
-    outer, inner = (side, 2 if halves else 1), (_half(side) if halves else side, 1)
+    inputs = previous[-cell.inputs :]
+    total = Count(len(inputs) * norms["affine"] * channels) + convolution(sum(inputs), channels, 1, side**2)
+    inner = _half(side) if halves else side
     for source, _, op in cell.edges:
-        total += operation(op, channels, *(outer if source < cell.inputs else inner), **norms)
+        if source < cell.inputs:
+            total += operation(op, channels, side, 2 if halves else 1, **norms)
+        else:
+            total += operation(op, channels, inner, 1, **norms)
     return total
 
 
@@ -93,7 +101,8 @@ def _cifar(in_channels: int, channels: int, side: int) -> tuple[Count, int, int]
 
 
 def _imagenet(in_channels: int, channels: int, side: int) -> tuple[Count, int, int]:
-    total, half = Count(), channels // 2
+    half = channels // 2
+    total = Count()
     for inputs, outputs in ((in_channels, half), (half, channels), (channels, channels)):
         side = _half(side)
         total += convolution(inputs, outputs, 9, side**2) + norm(outputs)
@@ -122,16 +131,19 @@ def evaluation_count(
     Cells L//3 and 2L//3 halve ``side`` and double ``channels`` if there is a reduction cell. ``affine``, ``pools``: as
     in :func:`operation`; ``pools = 2`` is SNAS's released code, which normalises after the pools.
     """
-    total, width, side = STEMS[choose("stem", stem, STEMS)](in_channels, channels, side)
-    previous = (width, width)[-genotype.normal.inputs :]
+    check_network(channels=channels, layers=layers, classes=classes, in_channels=in_channels, stem=stem)
+    total, width, side = STEMS[stem](in_channels, channels, side)
+    previous = (width, width)
     for i in range(layers):
+        cell = genotype.normal
         halves = genotype.reduce is not None and i in (layers // 3, 2 * layers // 3)
-        cell = genotype.reduce if halves and genotype.reduce is not None else genotype.normal
-        channels *= 2 if halves else 1
+        if halves:
+            cell = genotype.reduce
+            channels *= 2
         total += _cell(cell, previous, channels, side, halves, affine=affine, pools=pools)
         side = _half(side) if halves else side
         width = channels * len(cell.output)
-        previous = (*previous, width)[-len(previous) :]
+        previous = (previous[1], width)
     return total + linear(width, classes, head_bias)
 
 
@@ -140,8 +152,10 @@ def search_count(topology: Topology, candidates: Sequence[str], *, reductions: b
 
     ``network``: the remaining keywords of :func:`evaluation_count`.
     """
-    edges = tuple((i, j, op) for i, j in topology.edges for op in candidates)
-    cell = CellGenotype(topology.inputs, topology.nodes, edges, topology.output)
+    edges = []
+    for source, target in topology.edges:
+        edges += [(source, target, op) for op in candidates if op != "none"]
+    cell = CellGenotype(topology.inputs, topology.nodes, tuple(edges), topology.output)
     return evaluation_count(Genotype(cell, cell if reductions else None), affine=0, **network)
 
 
@@ -156,10 +170,13 @@ def auxiliary_count(channels: int, classes: int, stem: str = "cifar") -> Count:
 
 def bottleneck(slot: Slot, choice: Choice, side: int) -> Count:
     """One inverted bottleneck, h = e C_in: C_in h (unless e = 1) + sum_k k^2 h + h C_out, each with its normaliser."""
-    hidden, out = choice.expansion * slot.inputs, side if slot.stride == 1 else _half(side)
     if choice == ZERO:
         return Count()
-    total = convolution(slot.inputs, hidden, 1, side**2) + norm(hidden) if choice.expansion > 1 else Count()
+    hidden = choice.expansion * slot.inputs
+    out = side if slot.stride == 1 else _half(side)
+    total = Count()
+    if choice.expansion > 1:
+        total += convolution(slot.inputs, hidden, 1, side**2) + norm(hidden)
     for kernel in choice.kernels:
         total += convolution(1, hidden, kernel**2, out**2) + norm(hidden)
     return total + convolution(hidden, slot.outputs, 1, out**2) + norm(slot.outputs)
@@ -167,6 +184,7 @@ def bottleneck(slot: Slot, choice: Choice, side: int) -> Count:
 
 def chain_count(macro: Macro, choices: Sequence[Choice], *, side: int, classes: int, in_channels: int = 3) -> Count:
     """A child of ProxylessNAS or of MixPath's S1 and S2, or MobileNetV2: stem, bottlenecks, head, linear layer."""
+    check_choices(macro, choices)
     side = side if macro.stride == 1 else _half(side)
     total = convolution(in_channels, macro.stem, 9, side**2) + norm(macro.stem)
     for slot, choice in zip(macro.slots, choices, strict=True):
@@ -180,6 +198,11 @@ def supernet_params(
     macro: Macro, expansions: Sequence[int], kernels: Sequence[int], most: int, *, classes: int, in_channels: int = 3
 ) -> int:
     """MixPath's supernet: per slot and expansion one bottleneck with all kernels and ``most`` shadow norms."""
-    empty = chain_count(macro, [ZERO] * len(macro.slots), side=1, classes=classes, in_channels=in_channels)
-    rates = [(slot, Choice(e, tuple(kernels))) for slot in macro.slots for e in expansions]
-    return empty.params + sum(bottleneck(s, c, 1).params + (most - 1) * norm(s.outputs).params for s, c in rates)
+    total = convolution(in_channels, macro.stem, 9, 1) + norm(macro.stem)
+    for slot in macro.slots:
+        for expansion in expansions:
+            total += bottleneck(slot, Choice(expansion, tuple(kernels)), 1)
+            total += Count((most - 1) * norm(slot.outputs).params)
+    width = macro.slots[-1].outputs
+    total += convolution(width, macro.head, 1, 1) + norm(macro.head) + linear(macro.head, classes)
+    return total.params

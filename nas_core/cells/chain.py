@@ -10,34 +10,48 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from torch import Generator, Tensor, nn
 from torchvision.ops import Conv2dNormActivation
 
 from nas_core import papers
-from nas_core.errors import choose
+from nas_core.cells.checks import at_least_one, check_kernels, check_stride
+from nas_core.errors import UserError, choose
 
 
-class Choice(NamedTuple):
+@dataclass(frozen=True)
+class Choice:
     """A block: the hidden layer has ``expansion`` times the input's channels; ``kernels`` are summed depthwise paths.
 
-    ProxylessNAS has one kernel per block; several are the paths of MixPath.
+    ProxylessNAS has one kernel per block; several are the paths of MixPath. ``ZERO``, without expansion and kernels, is
+    nothing but the shortcut. Raises :class:`UserError` on what is neither.
     """
 
     expansion: int
     kernels: tuple[int, ...]
 
+    def __post_init__(self) -> None:
+        if (self.expansion, self.kernels) == (0, ()):
+            return
+        at_least_one(f"a block with kernels {self.kernels}", expansion=self.expansion)
+        check_kernels("the kernels of a block", self.kernels)
 
-ZERO = Choice(0, ())  # Nothing but the shortcut.
+
+ZERO = Choice(0, ())
 
 
-class Slot(NamedTuple):
-    """Where a block stands: channels in and out, and its stride."""
+@dataclass(frozen=True)
+class Slot:
+    """Where a block stands: channels in and out, and its stride, 1 or 2."""
 
     inputs: int
     outputs: int
     stride: int
+
+    def __post_init__(self) -> None:
+        at_least_one("a slot of a chain", inputs=self.inputs, outputs=self.outputs)
+        check_stride("a slot of a chain", self.stride)
 
     @property
     def residual(self) -> bool:
@@ -49,7 +63,8 @@ class Slot(NamedTuple):
 class Macro:
     """What is fixed: a 3x3 stem, the slots, a 1x1 head, then pool and linear layer.
 
-    ``stem``, ``head``: channels; ``stride``: of the stem; ``eps``: of the batch norms.
+    ``stem``, ``head``: channels; ``stride``: of the stem; ``eps``: of the batch norms. Raises :class:`UserError` where
+    a slot does not read the channels that are there.
     """
 
     stem: int
@@ -58,12 +73,24 @@ class Macro:
     head: int
     eps: float = 1e-5
 
+    def __post_init__(self) -> None:
+        at_least_one("a chain", stem=self.stem, head=self.head, slots=len(self.slots))
+        check_stride("the stem of a chain", self.stride)
+        channels = self.stem
+        for i, slot in enumerate(self.slots):
+            if slot.inputs != channels:
+                raise UserError(f"slot {i} of a chain must read the {channels} channels before it, not {slot.inputs}.")
+            channels = slot.outputs
+
 
 def slots(inputs: int, stages: Iterable[tuple[int, int, int]]) -> tuple[Slot, ...]:
     """The slots of stages (channels, blocks, stride of the first block), after a map of ``inputs`` channels."""
-    rows = [(width, stride if i == 0 else 1) for width, blocks, stride in stages for i in range(blocks)]
-    before = [inputs, *(width for width, _ in rows)]
-    return tuple(Slot(i, width, stride) for i, (width, stride) in zip(before, rows, strict=False))
+    found = []
+    for width, blocks, stride in stages:
+        for i in range(blocks):
+            found.append(Slot(inputs, width, stride if i == 0 else 1))
+            inputs = width
+    return tuple(found)
 
 
 def proxyless(widths: Sequence[int], blocks: Sequence[int]) -> Macro:
@@ -83,7 +110,7 @@ MOBILENET_V2 = proxyless((32, 16, 24, 32, 64, 96, 160, 320, 1280), (2, 3, 4, 3, 
 
 def candidates(slot: Slot) -> tuple[Choice, ...]:
     """The candidates of ProxylessNAS: kernels 3, 5, 7 times expansions 3, 6, and Zero where there is a shortcut."""
-    blocks = [Choice(e, (k,)) for k, e in itertools.product((3, 5, 7), (3, 6))]
+    blocks = [Choice(expansion, (kernel,)) for kernel, expansion in itertools.product((3, 5, 7), (3, 6))]
     return (*blocks, ZERO) if slot.residual else tuple(blocks)
 
 
@@ -96,9 +123,28 @@ def released_chain(net: str) -> tuple[Macro, tuple[Choice, ...]]:
     """The released ProxylessNAS network ``net`` (mobile, gpu or cpu) as its macro network and its choices."""
     table = papers.printed("proxyless_nets").set_index("net")
     row = table.loc[choose("released network", net, table.index)]
-    stages = [[Choice(int(text[3]), (int(text[1]),)) for text in row[f"s{i}"].split()] for i in range(2, 8)]
+    stages = [row[f"s{i}"].split() for i in range(2, 8)]
     macro = proxyless([int(width) for width in row["widths"].split("-")], [len(stage) for stage in stages])
-    return macro, (FIRST, *itertools.chain.from_iterable(stages))
+    return macro, (FIRST, *map(_released_choice, itertools.chain.from_iterable(stages)))
+
+
+def _released_choice(text: str) -> Choice:
+    """``k5e3`` is kernel 5 and expansion 3."""
+    return Choice(int(text[3]), (int(text[1]),))
+
+
+def one_per_slot(slots: Sequence, what: str, given: Sequence) -> None:
+    """Raise :class:`UserError` unless there are as many of ``given`` (``what``: choices, blocks, ...) as slots."""
+    if len(given) != len(slots):
+        raise UserError(f"a chain of {len(slots)} slots needs as many {what}, not {len(given)}.")
+
+
+def check_choices(macro: Macro, choices: Sequence[Choice]) -> None:
+    """Raise :class:`UserError` unless ``choices`` has one for each slot, ZERO only where there is a shortcut."""
+    one_per_slot(macro.slots, "choices", choices)
+    for i, (slot, choice) in enumerate(zip(macro.slots, choices, strict=True)):
+        if choice == ZERO and not slot.residual:
+            raise UserError(f"slot {i} of the chain has no shortcut, so a block must stand there, not Zero.")
 
 
 def depthwise(channels: int, kernel: int, stride: int, eps: float = 1e-5) -> nn.Module:
@@ -119,56 +165,64 @@ class Bottleneck(nn.Module):
     Every path has its own batch norm and ReLU6; E is the identity if the expansion is 1.
     """
 
-    def __init__(self, slot: Slot, choice: Choice, norm: nn.Module, eps: float = 1e-5) -> None:
+    def __init__(
+        self, slot: Slot, expansion: int, kernels: Sequence[int], norm: nn.Module, eps: float = 1e-5
+    ) -> None:
         super().__init__()
-        hidden = choice.expansion * slot.inputs
+        hidden = expansion * slot.inputs
         self.residual = slot.residual
-        self.expand = nn.Identity() if choice.expansion == 1 else _conv(slot.inputs, hidden, 1, 1, eps=eps)
-        self.paths = nn.ModuleDict({str(k): depthwise(hidden, k, slot.stride, eps) for k in choice.kernels})
+        self.expand = nn.Identity() if expansion == 1 else _conv(slot.inputs, hidden, 1, 1, eps=eps)
+        self.paths = nn.ModuleDict({str(k): depthwise(hidden, k, slot.stride, eps) for k in kernels})
         self.project = nn.Conv2d(hidden, slot.outputs, 1, bias=False)
         self.norm = norm
-
-    def mix(self, x: Tensor, kernels: Iterable[int]) -> Tensor:
-        """W sum_k f_k(E x) over ``kernels``."""
-        wide = self.expand(x)
-        first, *others = (self.paths[str(k)](wide) for k in kernels)
-        return self.project(sum(others, start=first))
 
     def shortcut(self, x: Tensor, y: Tensor) -> Tensor:
         """x + y where the shapes agree, else y."""
         return x + y if self.residual else y
 
 
-class InvertedBottleneck(Bottleneck):
-    """The block of a child: y = BN(W sum_k f_k(E x)), plus x where the shapes agree."""
+class Branch(Bottleneck):
+    """A block without its shortcut: BN(W sum_k f_k(E x)); what a gate of ProxylessNAS multiplies."""
 
     def __init__(self, slot: Slot, choice: Choice, eps: float = 1e-5) -> None:
-        super().__init__(slot, choice, nn.BatchNorm2d(slot.outputs, eps=eps), eps)
-        self.kernels = choice.kernels
+        norm = nn.BatchNorm2d(slot.outputs, eps=eps)
+        super().__init__(slot, choice.expansion, choice.kernels, norm, eps)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.shortcut(x, self.norm(self.mix(x, self.kernels)))
+        wide = self.expand(x)
+        first, *others = [path(wide) for path in self.paths.values()]
+        return self.norm(self.project(sum(others, start=first)))
+
+
+class InvertedBottleneck(Branch):
+    """The block of a child: y = BN(W sum_k f_k(E x)), plus x where the shapes agree."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.shortcut(x, super().forward(x))
 
 
 def blocks(macro: Macro, choices: Sequence[Choice]) -> list[nn.Module]:
-    """The blocks of the child in which every slot has made its choice."""
-    return [
-        nn.Identity() if choice == ZERO else InvertedBottleneck(slot, choice, macro.eps)
-        for slot, choice in zip(macro.slots, choices, strict=True)
-    ]
+    """The blocks of the child in which every slot has made its choice; :func:`check_choices` says which are refused."""
+    check_choices(macro, choices)
+    built: list[nn.Module] = []
+    for slot, choice in zip(macro.slots, choices, strict=True):
+        built.append(nn.Identity() if choice == ZERO else InvertedBottleneck(slot, choice, macro.eps))
+    return built
 
 
 class ChainNetwork(nn.Module):
     """Stem, blocks, head, global average pooling, biased linear classifier.
 
     ``blocks``: one module per slot of ``macro``; those that hold several candidates take their choice as a second
-    argument. Weights are drawn by :func:`initialise_fan_out`.
+    argument. Weights are drawn by :func:`initialise_fan_out`. Raises :class:`UserError` on numbers that make no network.
     """
 
     def __init__(
         self, macro: Macro, blocks: Sequence[nn.Module], *, classes: int, in_channels: int, generator: Generator
     ) -> None:
         super().__init__()
+        at_least_one("a chain", classes=classes, in_channels=in_channels)
+        one_per_slot(macro.slots, "blocks", blocks)
         self.stem = _conv(in_channels, macro.stem, 3, macro.stride, eps=macro.eps)
         self.blocks = nn.ModuleList(blocks)
         self.head = _conv(macro.slots[-1].outputs, macro.head, 1, 1, eps=macro.eps)
@@ -177,9 +231,15 @@ class ChainNetwork(nn.Module):
 
     def forward(self, images: Tensor, choices: Sequence[Any] | None = None) -> Tensor:
         """Class logits (batch, classes); ``choices``: what each block is given, nothing in a fixed network."""
+        if choices is not None:
+            one_per_slot(self.blocks, "choices", choices)
         x = self.stem(images)
         for i, block in enumerate(self.blocks):
             x = block(x) if choices is None else block(x, choices[i])
+        return self.classify(x)
+
+    def classify(self, x: Tensor) -> Tensor:
+        """Class logits (batch, classes) of the last block's map."""
         return self.classifier(self.head(x).mean(dim=(2, 3)))
 
 

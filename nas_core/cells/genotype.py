@@ -11,7 +11,9 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from nas_core import papers
+from nas_core.cells.checks import check_graph
 from nas_core.cells.topology import Topology
+from nas_core.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,9 @@ class CellGenotype:
     """A discrete cell: ``edges`` are (source, target, operation), ``output`` the concatenated nodes.
 
     Parallel edges between the same two nodes are allowed (NASNet and ENAS cells have them); ``none`` is written as
-    the absence of an edge, so a node may keep no input at all and then contributes a map of zeros.
+    the absence of an edge, so a node may keep no input at all and then contributes a map of zeros. Nodes 0 and 1 are
+    the outputs of cells k-2 and k-1; of a cell with one of the ``inputs``, node 0 is that of cell k-1. Raises
+    :class:`UserError` where the numbers describe no cell; which operations there are is up to the network built of it.
     """
 
     inputs: int
@@ -28,9 +32,18 @@ class CellGenotype:
     output: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        last = self.inputs + self.nodes
-        if any(not (0 <= i < j and self.inputs <= j < last) for i, j, _ in self.edges):
-            raise ValueError(f"a genotype's edges must lead forward to nodes {self.inputs}..{last - 1}: {self.edges}")
+        pairs = [(source, target) for source, target, _ in self.edges]
+        check_graph("a genotype's cell", self.inputs, self.nodes, pairs, self.output)
+        for source, target, op in self.edges:
+            if op == "none":
+                raise UserError(
+                    f"a genotype's cell: none is written as the absence of an edge, not as {source} -> {target}."
+                )
+
+    @property
+    def intermediate(self) -> range:
+        """The intermediate nodes."""
+        return range(self.inputs, self.inputs + self.nodes)
 
     def width(self) -> int:
         """Number of kept input edges."""
@@ -43,16 +56,16 @@ class CellGenotype:
     def depth(self) -> int:
         """Number of edges on the longest kept path from an input node to an intermediate node that is concatenated."""
         length = dict.fromkeys(range(self.inputs), 0)
-        for n in range(self.inputs, self.inputs + self.nodes):
-            reached = [length[i] + 1 for i, j, _ in self.edges if j == n and i in length]
+        for node in self.intermediate:
+            reached = [length[i] + 1 for i, j, _ in self.edges if j == node and i in length]
             if reached:
-                length[n] = max(reached)
-        return max((length.get(n, 0) for n in self.output), default=0)
+                length[node] = max(reached)
+        return max(length.get(node, 0) for node in self.output)
 
 
 @dataclass(frozen=True)
 class Genotype:
-    """The normal and, where the network has reductions, the reduction cell."""
+    """The normal and, where the network has reductions, the reduction cell; one may read one input, the other two."""
 
     normal: CellGenotype
     reduce: CellGenotype | None = None
@@ -80,7 +93,11 @@ def _reader() -> TypeAdapter[Genotype]:
 def released(arch: str) -> Genotype:
     """The released genotype ``arch`` (DARTS_V2, SNAS_mild, ...); an unknown one is a :class:`UserError`."""
     cells = papers.released_cells(arch)
-    return Genotype(**{kind: CellGenotype(2, cell.nodes, cell.edges, cell.output) for kind, cell in cells.items()})
+    return Genotype(_from_release(cells["normal"]), _from_release(cells["reduce"]))
+
+
+def _from_release(cell: papers.ReleasedCell) -> CellGenotype:
+    return CellGenotype(2, cell.nodes, cell.edges, cell.output)
 
 
 # A rule maps (probabilities of shape (edges, ops), names of the ops, topology) to a cell.
@@ -93,8 +110,12 @@ def derive_argmax(prob: np.ndarray, ops: Sequence[str], topology: Topology) -> C
     The wiring paper applies it to every method ("network with the largest probability", Figs. 1, 11, 13).
     ``prob``: (edges, ops).
     """
-    picks = [(i, j, ops[int(row.argmax())]) for (i, j), row in zip(topology.edges, prob, strict=True)]
-    return CellGenotype(topology.inputs, topology.nodes, tuple(p for p in picks if p[2] != "none"), topology.output)
+    kept = []
+    for edge, row in zip(topology.edges, prob, strict=True):
+        op = ops[int(row.argmax())]
+        if op != "none":
+            kept.append((*edge, op))
+    return CellGenotype(topology.inputs, topology.nodes, tuple(kept), topology.output)
 
 
 def derive_darts(prob: np.ndarray, ops: Sequence[str], topology: Topology) -> CellGenotype:
@@ -103,12 +124,15 @@ def derive_darts(prob: np.ndarray, ops: Sequence[str], topology: Topology) -> Ce
     The strength of an edge is its largest probability over the operations other than none; ties go to the earlier
     source and the earlier operation; an edge on which only none is allowed is not kept. ``prob``: (edges, ops).
     """
-    some = [k for k, op in enumerate(ops) if op != "none"]
+    real = [k for k, op in enumerate(ops) if op != "none"]
+    best = [real[int(row[real].argmax())] for row in prob]
+    strength = [row[k] for row, k in zip(prob, best, strict=True)]
     kept = []
     for node in topology.intermediate:
-        strongest = sorted(topology.incoming[node], key=lambda e: -prob[e, some].max())[:2]
-        for e in sorted(e for e in strongest if prob[e, some].max() > 0):
-            kept.append((*topology.edges[e], ops[some[int(prob[e, some].argmax())]]))
+        by_strength = sorted(topology.incoming[node], key=lambda e: -strength[e])
+        for e in sorted(by_strength[:2]):
+            if strength[e] > 0:
+                kept.append((*topology.edges[e], ops[best[e]]))
     return CellGenotype(topology.inputs, topology.nodes, tuple(kept), topology.output)
 
 

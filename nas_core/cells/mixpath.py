@@ -7,17 +7,22 @@ only that.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 from torchvision.ops import Conv2dNormActivation
 
 from nas_core.cells.chain import Bottleneck, Choice, Macro, Slot, depthwise, initialise_fan_out, slots
+from nas_core.cells.checks import at_least_one, check_kernels, different
+from nas_core.cells.gates import GatedBlock, Row, rows
+from nas_core.errors import UserError, choose
 
 T = TypeVar("T")
-KERNELS, EXPANSIONS = (3, 5, 7, 9), (3, 6)
+KERNELS = (3, 5, 7, 9)
+EXPANSIONS = (3, 6)
 S1 = Macro(32, 1, slots(32, [(48, 2, 1), (96, 3, 2), (192, 3, 2), (256, 2, 1), (320, 2, 1)]), 1280)
 # 18 layers are printed, their widths are not: the stages of ProxylessNAS, cut to 18 blocks (our default).
 S2 = S3 = Macro(32, 2, slots(32, [(24, 2, 2), (40, 4, 2), (80, 4, 2), (96, 4, 1), (192, 3, 2), (320, 1, 1)]), 1280)
@@ -31,67 +36,133 @@ class ShadowBatchNorm(nn.Module):
 
     def __init__(self, channels: int, most: int) -> None:
         super().__init__()
+        at_least_one("a shadow batch norm", channels=channels, most=most)
         self.norms = nn.ModuleList(nn.BatchNorm2d(channels) for _ in range(most))
 
     def forward(self, x: Tensor, active: int) -> Tensor:
         """Normalise ``x``, (batch, channels, height, width), the sum of ``active`` paths."""
         most = len(self.norms)
-        if most > 1 and not 0 < active <= most:
-            raise ValueError(f"{active} active paths, but there are batch norms for 1 to {most}")
+        if active < 1 or 1 < most < active:
+            raise UserError(f"{active} active paths, but there are batch norms for 1 to {most}.")
         return self.norms[min(active, most) - 1](x)
 
 
 class _Rate(Bottleneck):
     """What a mixed block has for one expansion: all kernels, of which only those drawn are computed."""
 
-    def __init__(self, slot: Slot, choice: Choice, most: int) -> None:
-        super().__init__(slot, choice, ShadowBatchNorm(slot.outputs, most))
+    def __init__(self, slot: Slot, expansion: int, kernels: Sequence[int], most: int) -> None:
+        super().__init__(slot, expansion, kernels, ShadowBatchNorm(slot.outputs, most))
 
-    def forward(self, x: Tensor, kernels: Sequence[int]) -> Tensor:
-        return self.shortcut(x, self.norm(self.mix(x, kernels), len(kernels)))
+    def gated(self, x: Tensor, row: Row) -> Tensor:
+        """SBN_|S|(W sum_k Z_k f_k(E x)), S the drawn kernels, at least one."""
+        mixed = row.total(self.paths.values(), self.expand(x))
+        return self.norm(self.project(mixed), row.active)
 
 
-class MixedBottleneck(nn.Module):
+class MixedBottleneck(GatedBlock):
     """The block of S1's supernet, and with one expansion that of S2: ``forward`` takes one :class:`Choice`.
 
     y = SBN_|S|(W sum_{k in S} f_k(E x)), plus x where the shapes agree. Each expansion owns its weights and its SBN.
-    Which one S2 has is not printed ("as MixNet").
+    Which one S2 has is not printed ("as MixNet"). Gates stand in the order of ``expansions``, then of ``kernels``;
+    where they draw paths of several expansions, which the released sampler never does, the y of these are summed.
+    The SBN undoes the scale of what it normalises, so that the costs sum_k Z_k C_k over the drawn paths of an expansion
+    are zero up to eps, and that of a path alone is zero.
     """
 
     def __init__(
         self, slot: Slot, most: int, expansions: Sequence[int] = EXPANSIONS, kernels: Sequence[int] = KERNELS
     ) -> None:
         super().__init__()
-        self.rates = nn.ModuleDict({str(e): _Rate(slot, Choice(e, tuple(kernels)), most) for e in expansions})
+        different("the expansions of a mixed block", expansions)
+        check_kernels("the kernels of a mixed block", kernels)
+        self.residual = slot.residual
+        self.kernels = tuple(kernels)
+        self.choices = len(expansions) * len(kernels)
+        self.rates = nn.ModuleDict()
+        for expansion in expansions:
+            at_least_one("a mixed block", expansion=expansion)
+            self.rates[str(expansion)] = _Rate(slot, expansion, kernels, most)
 
-    def forward(self, x: Tensor, choice: Choice) -> Tensor:
-        return self.rates[str(choice.expansion)](x, choice.kernels)
+    def gated(self, x: Tensor, row: Row) -> Tensor:
+        terms = []
+        for i, rate in enumerate(self.rates.values()):
+            own = row.part(i * len(self.kernels), len(self.kernels))
+            if own.active:
+                terms.append(rate.gated(x, own))
+            elif any(own.wanted):
+                raise UserError("a path may only be observed beside a drawn one of its expansion, whose batch norm it needs.")
+        if not terms:
+            raise UserError("a layer of parallel paths needs at least one path whose gate is not zero.")
+        y = sum(terms[1:], start=terms[0])
+        return x + y if self.residual else y
+
+    def marked(self, choice: Choice) -> list[bool]:
+        choose("expansion", str(choice.expansion), self.rates)
+        for kernel in choice.kernels:
+            choose("kernel", str(kernel), map(str, self.kernels))
+        found = []
+        for expansion in self.rates:
+            found += [expansion == str(choice.expansion) and kernel in choice.kernels for kernel in self.kernels]
+        return found
 
 
-class GroupedBottleneck(Bottleneck):
+class GroupedBottleneck(Bottleneck, GatedBlock):
     """The block of S3: the hidden channels fall into ``groups`` equal groups, each with a depthwise kernel of its own.
 
     y = BN(W [f_1(E x)_1, ..., f_4(E x)_4]), plus x where the shapes agree; ``forward`` takes one kernel per group.
-    Expansion 6 is our default.
+    Expansion 6 is our default. Gates stand in the order of groups, then of ``kernels``.
     """
 
     def __init__(self, slot: Slot, expansion: int = 6, kernels: Sequence[int] = KERNELS, groups: int = 4) -> None:
-        super().__init__(slot, Choice(expansion, ()), nn.BatchNorm2d(slot.outputs))
-        self.count, width = groups, expansion * slot.inputs // groups
-        pairs = itertools.product(range(groups), kernels)
-        self.groups = nn.ModuleDict({f"{i}:{k}": depthwise(width, k, slot.stride) for i, k in pairs})
+        at_least_one("a grouped block", expansion=expansion, groups=groups)
+        check_kernels("the kernels of a grouped block", kernels)
+        hidden = expansion * slot.inputs
+        if hidden % groups:
+            raise UserError(f"the {hidden} hidden channels of a grouped block must fall into {groups} equal groups.")
+        super().__init__(slot, expansion, (), nn.BatchNorm2d(slot.outputs))
+        self.count = groups
+        self.kernels = tuple(kernels)
+        self.choices = groups * len(kernels)
+        self.groups = nn.ModuleDict()
+        for i, kernel in itertools.product(range(groups), kernels):
+            self.groups[f"{i}:{kernel}"] = depthwise(hidden // groups, kernel, slot.stride)
 
-    def forward(self, x: Tensor, kernels: Sequence[int]) -> Tensor:
-        parts = zip(kernels, self.expand(x).chunk(self.count, dim=1), strict=True)
-        y = torch.cat([self.groups[f"{i}:{k}"](part) for i, (k, part) in enumerate(parts)], dim=1)
-        return self.shortcut(x, self.norm(self.project(y)))
+    def gated(self, x: Tensor, row: Row) -> Tensor:
+        maps = []
+        for i, part in enumerate(self.expand(x).chunk(self.count, dim=1)):
+            own = row.part(i * len(self.kernels), len(self.kernels))
+            if not own.active:
+                raise UserError(f"group {i} of a grouped block needs at least one kernel whose gate is not zero.")
+            paths = [self.groups[f"{i}:{kernel}"] for kernel in self.kernels]
+            maps.append(own.total(paths, part))
+        return self.shortcut(x, self.norm(self.project(torch.cat(maps, dim=1))))
+
+    def marked(self, choice: Sequence[int]) -> list[bool]:
+        if len(choice) != self.count:
+            raise UserError(f"a grouped block takes one kernel for each of its {self.count} groups, not {len(choice)}.")
+        found = []
+        for chosen in choice:
+            choose("kernel", str(chosen), map(str, self.kernels))
+            found += [kernel == chosen for kernel in self.kernels]
+        return found
 
 
-S4_OPERATIONS = {
-    "conv1x1": lambda channels: Conv2dNormActivation(channels, channels, 1),
-    "conv3x3": lambda channels: Conv2dNormActivation(channels, channels, 3),
-    "maxpool3x3": lambda channels: nn.MaxPool2d(3, 1, 1),
-}
+def _conv1x1(channels: int) -> nn.Module:
+    return Conv2dNormActivation(channels, channels, 1)
+
+
+def _conv3x3(channels: int) -> nn.Module:
+    return Conv2dNormActivation(channels, channels, 3)
+
+
+def _maxpool3x3(channels: int) -> nn.Module:
+    return nn.MaxPool2d(3, 1, 1)
+
+
+S4_OPERATIONS = {"conv1x1": _conv1x1, "conv3x3": _conv3x3, "maxpool3x3": _maxpool3x3}
+S4_CHOICES = (None, *S4_OPERATIONS)  # of a node; None is its absence
+S4_NODES = 4
+Cell = Sequence[str | None]  # the choice of each node
 
 
 class ParallelCell(nn.Module):
@@ -102,18 +173,47 @@ class ParallelCell(nn.Module):
     released one has.
     """
 
-    def __init__(self, inputs: int, outputs: int, most: int = 4) -> None:
+    def __init__(self, inputs: int, outputs: int, most: int = S4_NODES) -> None:
         super().__init__()
+        at_least_one("a parallel cell", inputs=inputs, outputs=outputs)
         self.nodes = nn.ModuleDict()
-        for i, (op, build) in itertools.product(range(4), S4_OPERATIONS.items()):
+        for i, (op, build) in itertools.product(range(S4_NODES), S4_OPERATIONS.items()):
             self.nodes[f"{i}:{op}"] = nn.Sequential(Conv2dNormActivation(inputs, outputs, 1), build(outputs))
         self.project = nn.Conv2d(outputs, outputs, 1, bias=False)
         self.norm = ShadowBatchNorm(outputs, most)
 
-    def forward(self, x: Tensor, cell: Sequence[str | None]) -> Tensor:
+    def gated(self, x: Tensor, nodes: Sequence[Row]) -> Tensor:
+        """``nodes``: the gates of each node, over ``S4_CHOICES``; a node with an open gate other than None is active.
+
+        The operations of one node are alternatives, so that a mixture of them counts as one path for the SBN.
+        """
+        terms = []
+        active = 0
+        for i, row in enumerate(nodes):
+            own = row.part(1, len(S4_OPERATIONS))
+            term = own.total([self.nodes[f"{i}:{op}"] for op in S4_OPERATIONS], x)
+            if term is not None:
+                terms.append(term)
+            active += any(own.drawn)
+        if not active:
+            raise UserError("a parallel cell needs at least one node whose gate is not zero.")
+        return torch.relu(self.norm(self.project(sum(terms[1:], start=terms[0])), active))
+
+    def forward(self, x: Tensor, cell: Cell) -> Tensor:
         """``cell``: the operation of each node, None where it is absent; at least one is not."""
-        first, *others = (self.nodes[f"{i}:{op}"](x) for i, op in enumerate(cell) if op is not None)
-        return torch.relu(self.norm(self.project(sum(others, start=first)), 1 + len(others)))
+        return self.gated(x, [Row.of(marks) for marks in marked_nodes(cell)])
+
+
+def marked_nodes(cell: Cell) -> list[list[bool]]:
+    """The gates (nodes, choices) that a cell of S4 opens; raises :class:`UserError` on what is no cell."""
+    if len(cell) != S4_NODES:
+        raise UserError(f"a cell of S4 has {S4_NODES} nodes, not {len(cell)}.")
+    found = []
+    for op in cell:
+        if op is not None:
+            choose("operation of S4", op, S4_OPERATIONS)
+        found.append([op == choice for choice in S4_CHOICES])
+    return found
 
 
 class ParallelNetwork(nn.Module):
@@ -124,26 +224,61 @@ class ParallelNetwork(nn.Module):
 
     def __init__(self, *, channels: int, classes: int, in_channels: int, most: int, generator: Generator) -> None:
         super().__init__()
-        widths = [channels * 2 ** (i // 3) for i in range(9)]
+        at_least_one("the network of S4", channels=channels, classes=classes, in_channels=in_channels)
         self.stem = Conv2dNormActivation(in_channels, channels, 3)
-        cells = (ParallelCell(i, o, most) for i, o in itertools.pairwise([channels, *widths]))
-        self.cells, self.pool = nn.ModuleList(cells), nn.MaxPool2d(2)
-        self.classifier = nn.Linear(widths[-1], classes)
+        self.cells = nn.ModuleList()
+        before = channels
+        for i in range(9):
+            width = channels * 2 ** (i // 3)
+            self.cells.append(ParallelCell(before, width, most))
+            before = width
+        self.pool = nn.MaxPool2d(2)
+        self.classifier = nn.Linear(before, classes)
         initialise_fan_out(self, generator)
 
-    def forward(self, images: Tensor, cell: Sequence[str | None]) -> Tensor:
+    def forward(self, images: Tensor, cell: Cell) -> Tensor:
         """Class logits (batch, classes) of the network whose nine cells are all ``cell``."""
+        return self._through(images, lambda part, x: part(x, cell))
+
+    def _through(self, images: Tensor, apply: Callable[[Any, Tensor], Tensor]) -> Tensor:
         x = self.stem(images)
         for i, part in enumerate(self.cells):
-            x = part(x, cell)
+            x = apply(part, x)
             x = self.pool(x) if i in (2, 5) else x
         return self.classifier(x.mean(dim=(2, 3)))
 
 
+class ParallelSupernet(ParallelNetwork):
+    """S4 under gates: :class:`Gated`, with gates of shape (nodes, choices) that all nine cells share."""
+
+    gate_shape = (S4_NODES, len(S4_CHOICES))
+
+    def mask(self) -> np.ndarray:
+        """Every node may make every choice: bool, (nodes, choices)."""
+        return np.ones(self.gate_shape, dtype=bool)
+
+    def forward(self, images: Tensor, gates: Tensor, *, observed: Tensor | None = None) -> Tensor:  # type: ignore[override]
+        """Class logits (batch, classes) of ``images`` (batch, channels, height, width).
+
+        ``gates``: (nodes, choices), choices in the order of ``S4_CHOICES``; ``observed``: bool, of the same shape,
+        choices whose cost is wanted although their gate is zero.
+        """
+        nodes = rows(gates, observed, self.gate_shape)
+        return self._through(images, lambda part, x: part.gated(x, nodes))
+
+    def gates(self, cell: Cell) -> Tensor:
+        """The gates (nodes, choices) of a discrete cell: zeros and ones, float32."""
+        return torch.tensor(marked_nodes(cell), dtype=torch.float32)
+
+
 def subsets(paths: Iterable[T], most: int) -> list[tuple[T, ...]]:
     """All sets of 1 to ``most`` of the ``paths``: what is active in a layer; S1 prints 8, 36, 92, 162 of 8 paths."""
+    at_least_one("sets of paths", most=most)
     members = tuple(paths)
-    return [some for n in range(1, most + 1) for some in itertools.combinations(members, n)]
+    found: list[tuple[T, ...]] = []
+    for n in range(1, most + 1):
+        found += itertools.combinations(members, n)
+    return found
 
 
 def sampled_choices(most: int, expansions: Sequence[int] = EXPANSIONS) -> list[Choice]:
@@ -151,7 +286,8 @@ def sampled_choices(most: int, expansions: Sequence[int] = EXPANSIONS) -> list[C
 
     8, 20, 28, 30 in S1 for ``most`` = 1, 2, 3, 4; with one expansion and ``most = 2`` the 10 of S2.
     """
-    return [Choice(e, kernels) for e in expansions for kernels in subsets(KERNELS, most)]
+    pairs = itertools.product(expansions, subsets(KERNELS, most))
+    return [Choice(expansion, kernels) for expansion, kernels in pairs]
 
 
 def grouped_choices(groups: int = 4) -> list[tuple[int, ...]]:
@@ -159,7 +295,8 @@ def grouped_choices(groups: int = 4) -> list[tuple[int, ...]]:
     return list(itertools.product(KERNELS, repeat=groups))
 
 
-def s4_cells(most: int = 4) -> list[tuple[str | None, ...]]:
+def s4_cells(most: int = S4_NODES) -> list[tuple[str | None, ...]]:
     """The labelled cells of S4 with 1 to ``most`` of the four nodes: 12, 66, 174, 255; None is an absent node."""
-    cells = itertools.product((None, *S4_OPERATIONS), repeat=4)
-    return [cell for cell in cells if 1 <= 4 - cell.count(None) <= most]
+    at_least_one("cells of S4", most=most)
+    cells = itertools.product(S4_CHOICES, repeat=S4_NODES)
+    return [cell for cell in cells if 1 <= S4_NODES - cell.count(None) <= most]

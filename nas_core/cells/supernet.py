@@ -197,6 +197,15 @@ class Supernet(nn.Module):
             costs.append([[op.cost(channels, side, stride) for op in ops] for stride in strides])
         return costs
 
+    @property
+    def gate_shape(self) -> tuple[int, int, int]:
+        """(layers, edges, ops)."""
+        return (len(self.cells), *self.mask().shape)
+
+    def mask(self) -> np.ndarray:
+        """Which operation is allowed on which edge: bool, (edges, ops)."""
+        return self.space.mask()
+
 
 def initialise(network: nn.Module, generator: torch.Generator) -> None:
     """Draw convolutions and linear layers from ``generator`` with PyTorch's default laws, uniform +-1/sqrt(fan in)."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+from nas_core.cells.checks import check_graph, different
+from nas_core.errors import UserError
+
 
 @dataclass(frozen=True)
 class Topology:
@@ -14,6 +17,7 @@ class Topology:
     carries candidate operations; edges are ordered by target, then by source, and this order is the one of logits,
     probes and drawings. The output concatenates ``output``. With two inputs, node 0 is the output of cell k-2 and
     node 1 that of cell k-1, as in the released codes of DARTS and SNAS; with one input, it is the output of cell k-1.
+    Raises :class:`UserError` where the numbers describe no cell.
     """
 
     name: str
@@ -23,12 +27,11 @@ class Topology:
     output: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        if list(self.edges) != sorted(self.edges, key=lambda e: (e[1], e[0])):
-            raise ValueError(f"topology {self.name!r}: edges must be ordered by target, then by source: {self.edges}")
-        if any(not (0 <= i < j and j in self.intermediate) for i, j in self.edges):
-            raise ValueError(f"topology {self.name!r}: an edge must lead forward to an intermediate node: {self.edges}")
-        if not set(self.output) <= set(self.intermediate):
-            raise ValueError(f"topology {self.name!r}: the output {self.output} may only name intermediate nodes")
+        what = f"topology {self.name!r}"
+        check_graph(what, self.inputs, self.nodes, self.edges, self.output)
+        different(f"{what}: edges", self.edges)
+        if list(self.edges) != sorted(self.edges, key=lambda edge: (edge[1], edge[0])):
+            raise UserError(f"{what}: edges must be ordered by target, then by source, unlike {self.edges}.")
 
     @property
     def intermediate(self) -> range:
@@ -38,7 +41,10 @@ class Topology:
     @cached_property
     def incoming(self) -> dict[int, tuple[int, ...]]:
         """For every intermediate node, the indices of the edges that point to it."""
-        return {n: tuple(e for e, (_, j) in enumerate(self.edges) if j == n) for n in self.intermediate}
+        found: dict[int, list[int]] = {node: [] for node in self.intermediate}
+        for e, (_, target) in enumerate(self.edges):
+            found[target].append(e)
+        return {node: tuple(edges) for node, edges in found.items()}
 
     @cached_property
     def input_edges(self) -> tuple[int, ...]:

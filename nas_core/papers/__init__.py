@@ -89,17 +89,25 @@ def parse_cell(edges: str, output: str) -> ReleasedCell:
     found = []
     for node in edges.split(";"):
         target, _, sources = node.partition("<-")
-        for source in [] if sources.strip() == "(empty)" else sources.split("+"):
-            match = re.fullmatch(r"(\d+)<-(\d+):(\w+)", f"{target.strip()}<-{source.strip()}")
-            if match is None:
-                raise UserError(f"cannot read {node.strip()!r} as edges of a cell; an example is 2<-0:sep3+1:skip")
-            i, j, op = int(match[2]), int(match[1]), OPERATIONS[choose("operation", match[3], OPERATIONS)]
-            if not i < j or j < 2:
-                raise UserError(f"edge {i} -> {j} must lead forward to an intermediate node, which is 2 or later.")
-            found.append((i, j, op))
+        if sources.strip() == "(empty)":
+            continue
+        for source in sources.split("+"):
+            found.append(_parse_edge(target.strip(), source.strip()))
     if not re.fullmatch(r"\d+(-\d+)*", output):
         raise UserError(f"cannot read {output!r} as the concatenated nodes of a cell; an example is 2-3-4-5")
     return ReleasedCell(tuple(found), tuple(int(node) for node in output.split("-")))
+
+
+def _parse_edge(target: str, source: str) -> tuple[int, int, str]:
+    match = re.fullmatch(r"(\d+):(\w+)", source)
+    if match is None or not target.isdecimal():
+        written = f"{target}<-{source}" if source else target
+        raise UserError(f"cannot read {written!r} as edges of a cell; an example is 2<-0:sep3+1:skip")
+    i, j = int(match[1]), int(target)
+    op = OPERATIONS[choose("operation", match[2], OPERATIONS)]
+    if not i < j or j < 2:
+        raise UserError(f"edge {i} -> {j} must lead forward to an intermediate node, which is 2 or later.")
+    return i, j, op
 
 
 def check_artefacts(table: pd.DataFrame) -> pd.DataFrame:

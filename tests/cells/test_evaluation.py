@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from nas_core import papers
 from closed_forms import Count, auxiliary_count, evaluation_count
 from nas_core.cells.counts import multiply_adds, parameters
-from nas_core.cells.evaluation import EVALUATED, STEMS, EvaluationNetwork
+from nas_core.cells.evaluation import EVALUATED, STEMS, EvaluationNetwork, TowerPool
 from nas_core.cells.genotype import CellGenotype, Genotype, released
-from nas_core.cells.operations import kept_paths
+from nas_core.cells.operations import OPERATIONS, Operation, kept_paths
 from nas_core.errors import UserError
 
 COUNTS = papers.printed("counts").set_index("arch")
@@ -102,12 +102,12 @@ def test_exact_empty_nodes_are_counted_as_zero_maps() -> None:
 
 @st.composite
 def genotypes(draw: st.DrawFn) -> CellGenotype:
-    """Any cell of two inputs, parallel edges and empty nodes included."""
-    nodes = draw(st.integers(1, 3))
-    pairs = [(i, j) for j in range(2, 2 + nodes) for i in range(j)]
+    """Any cell of one or two inputs, parallel edges and empty nodes included."""
+    inputs, nodes = draw(st.integers(1, 2)), draw(st.integers(1, 3))
+    pairs = [(i, j) for j in range(inputs, inputs + nodes) for i in range(j)]
     edges = st.lists(st.tuples(st.sampled_from(pairs), st.sampled_from(sorted(EVALUATED))), max_size=6)
-    output = draw(st.sets(st.integers(2, 1 + nodes), min_size=1))
-    return CellGenotype(2, nodes, tuple((i, j, op) for (i, j), op in draw(edges)), tuple(sorted(output)))
+    output = draw(st.sets(st.integers(inputs, inputs + nodes - 1), min_size=1))
+    return CellGenotype(inputs, nodes, tuple((i, j, op) for (i, j), op in draw(edges)), tuple(sorted(output)))
 
 
 @settings(max_examples=20)
@@ -119,6 +119,25 @@ def test_property_closed_form(
     size = {"channels": 2 * half, "layers": layers, "classes": data.draw(st.integers(1, 20)), "stem": stem}
     side = data.draw(st.sampled_from((7, 14, 16, 32)))
     assert counted(network(genotype, **size), side) == evaluation_count(genotype, **size, side=side)
+
+
+def test_exact_parameters_of_a_cell_with_one_input() -> None:
+    """It reads the cell before it and nothing else: stem 132, cells 296 and 280, classifier 90."""
+    cell = CellGenotype(1, 2, ((0, 1, "sep_conv_3x3"), (0, 2, "max_pool_3x3"), (1, 2, "sep_conv_3x3")), (1, 2))
+    size = {"channels": 4, "layers": 2, "classes": 10, "in_channels": 1}
+    model = network(Genotype(cell), **size)
+    parts = [parameters(part) for part in (model.stem, *model.cells, model.classifier)]
+    assert parts == [132, 296, 280, 90]
+    assert parameters(model) == evaluation_count(Genotype(cell), **size, side=8).params == 798
+    first, second = model.cells
+    x = torch.randn(2, 12, 8, 8, generator=generator())
+    assert torch.equal(first(x + 1, x, 0.0, None), first(x, x, 0.0, None))
+
+
+def test_odd_channels_are_counted_like_even_ones() -> None:
+    """A reduction cell has twice the channels, so its halves are whole; only the ImageNet stem needs an even number."""
+    size = {"channels": 3, "layers": 3, "classes": 10}
+    assert counted(network(released("DARTS_V2"), **size), 8) == evaluation_count(released("DARTS_V2"), **size, side=8)
 
 
 @pytest.mark.parametrize(("stem", "side"), [("cifar", 32), ("imagenet", 224)])
@@ -152,6 +171,75 @@ def test_exact_auxiliary_classifier(stem: str, side: int, at: int, width: int) -
     assert logits.shape == auxiliary.shape == (2, 10)
     assert extra.eval()(images)[1] is None
     assert plain(images)[1] is None
+
+
+def rows(*edges: str) -> tuple[tuple[int, int, str], ...]:
+    """Edges of a cell of two inputs from ``source operation``, two for each node in turn."""
+    split = [edge.split() for edge in edges]
+    return tuple((int(source), 2 + e // 2, op) for e, (source, op) in enumerate(split))
+
+
+# Genotypes as people post them, with the parameters of their networks of 20 cells, without and with auxiliary tower.
+P_DARTS = Genotype(
+    CellGenotype(2, 4, rows(
+        "0 skip_connect", "1 dil_conv_3x3", "0 skip_connect", "1 sep_conv_3x3",
+        "1 sep_conv_3x3", "3 sep_conv_3x3", "0 sep_conv_3x3", "4 dil_conv_5x5",
+    ), (2, 3, 4, 5)),
+    CellGenotype(2, 4, rows(
+        "0 avg_pool_3x3", "1 sep_conv_5x5", "0 sep_conv_3x3", "2 dil_conv_5x5",
+        "0 max_pool_3x3", "1 dil_conv_3x3", "1 dil_conv_3x3", "3 dil_conv_5x5",
+    ), (2, 3, 4, 5)),
+)  # fmt: skip
+ON_FASHION = Genotype(
+    CellGenotype(2, 4, rows(
+        "0 max_pool_3x3", "1 dil_conv_5x5", "0 max_pool_3x3", "1 sep_conv_3x3",
+        "1 sep_conv_5x5", "3 sep_conv_3x3", "4 sep_conv_5x5", "3 dil_conv_5x5",
+    ), (2, 3, 4, 5)),
+    CellGenotype(2, 4, rows(
+        "1 sep_conv_3x3", "0 avg_pool_3x3", "0 avg_pool_3x3", "2 skip_connect",
+        "3 skip_connect", "0 avg_pool_3x3", "2 sep_conv_3x3", "3 skip_connect",
+    ), (2, 3, 4, 5)),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("genotype", "channels", "images", "plain", "towered"), [
+    (P_DARTS, 36, (3, 32, 32), 3_433_798, 3_910_224),
+    (ON_FASHION, 16, (1, 28, 28), 759_386, 1_194_852),
+])  # fmt: skip
+def test_exact_posted_genotypes(
+    genotype: Genotype, channels: int, images: tuple[int, int, int], plain: int, towered: int
+) -> None:
+    """The tower of the second stands on 7x7 pixels, which a stride of 3 would leave at one."""
+    size = {"channels": channels, "layers": 20, "in_channels": images[0]}
+    assert parameters(network(genotype, **size)) == plain
+    model = network(genotype, **size, auxiliary=True)
+    assert parameters(model) == towered
+    logits, auxiliary = model(torch.randn(2, *images, generator=generator()))
+    assert logits.shape == auxiliary.shape == (2, 10)
+
+
+@given(st.integers(6, 40), st.integers(6, 40))
+def test_property_the_tower_pools_to_four_pixels(height: int, width: int) -> None:
+    """Whatever the map, and each from 5x5 pixels that together touch its four corners."""
+    x = torch.randn(2, 3, height, width, dtype=torch.float64, generator=generator())
+    out = TowerPool()(x)
+    assert out.shape == (2, 3, 2, 2)
+    corners = [x[:, :, :5, :5], x[:, :, :5, -5:], x[:, :, -5:, :5], x[:, :, -5:, -5:]]
+    means = torch.stack([corner.mean((2, 3)) for corner in corners], -1)
+    torch.testing.assert_close(out.flatten(2), means)
+
+
+@pytest.mark.parametrize(("side", "stride"), [(8, 3), (7, 2)])
+def test_exact_the_tower_is_the_published_one(side: int, stride: int) -> None:
+    """Stride 3 on CIFAR-10, stride 2 on ImageNet, bit for bit."""
+    x = torch.randn(2, 3, side, side, generator=generator())
+    assert torch.equal(TowerPool()(x), nn.AvgPool2d(5, stride, count_include_pad=False)(x))
+
+
+@pytest.mark.parametrize("shape", [(5, 8), (8, 5), (1, 1)])
+def test_a_map_too_small_for_the_tower_is_named(shape: tuple[int, int]) -> None:
+    with pytest.raises(UserError, match=f"maps of 6x6 pixels or more, not {shape[0]}x{shape[1]}"):
+        TowerPool()(torch.zeros(1, 2, *shape))
 
 
 def test_a_node_without_edges_is_a_map_of_zeros() -> None:
@@ -190,6 +278,52 @@ def test_drop_path_acts_in_training_and_never_on_an_identity() -> None:
         assert torch.equal(model(images, 0.5, generator(1))[0], model(images)[0])
 
 
+@pytest.mark.parametrize(("drop", "draws", "sentence"), [
+    (0.3, None, "drop-path with probability 0.3 needs a generator"),
+    (1.0, generator(), "must be 0 or more and below 1, not 1.0"),
+    (-0.1, generator(), "must be 0 or more and below 1, not -0.1"),
+    (float("nan"), generator(), "must be 0 or more and below 1, not nan"),
+])  # fmt: skip
+def test_drop_path_that_would_do_nothing_or_harm_is_refused(
+    drop: float, draws: torch.Generator | None, sentence: str
+) -> None:
+    model = network(released("DARTS_V2"), layers=1)
+    for mode in (True, False):
+        with pytest.raises(UserError, match=sentence):
+            model.train(mode)(torch.zeros(2, 3, 8, 8), drop, draws)
+
+
+@pytest.mark.parametrize(("change", "sentence"), [
+    ({"channels": 0}, "channels must be 1 or more, not 0"),
+    ({"layers": 0}, "layers must be 1 or more, not 0"),
+    ({"classes": 0}, "classes must be 1 or more, not 0"),
+    ({"in_channels": 0}, "in_channels must be 1 or more, not 0"),
+    ({"channels": 3, "stem": "imagenet"}, "imagenet stem halves the channels, so they must be even, not 3"),
+    ({"stem": "mnist"}, "unknown stem 'mnist'"),
+])  # fmt: skip
+def test_numbers_that_make_no_network_are_refused(change: dict[str, Any], sentence: str) -> None:
+    """By the network and by the closed form."""
+    size = {"channels": 4, "layers": 2, "classes": 10, "in_channels": 3} | change
+    with pytest.raises(UserError, match=sentence):
+        network(released("DARTS_V2"), **size)
+    with pytest.raises(UserError, match=sentence):
+        evaluation_count(released("DARTS_V2"), **size, side=32)
+
+
 def test_unknown_operation_is_named() -> None:
+    """By the network and by the closed form."""
+    genotype = Genotype(CellGenotype(2, 1, ((0, 2, "sep_conv_9x9"),), (2,)))
     with pytest.raises(UserError, match="unknown operation 'sep_conv_9x9'"):
-        network(Genotype(CellGenotype(2, 1, ((0, 2, "sep_conv_9x9"),), (2,))))
+        network(genotype)
+    with pytest.raises(UserError, match="unknown operation 'sep_conv_9x9'"):
+        evaluation_count(genotype, **CIFAR, side=32)
+
+
+def test_an_operation_registered_later_is_evaluated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it is built for the search, also where it takes the place of another."""
+    cost = OPERATIONS["skip_connect"].cost
+    for name in ("conv_1x1", "sep_conv_3x3"):
+        build = lambda channels, stride, style: nn.Conv2d(channels, channels, 1, stride)  # noqa: E731
+        monkeypatch.setitem(OPERATIONS, name, Operation(name, build, cost))
+        model = network(Genotype(CellGenotype(2, 1, ((0, 2, name),), (2,))), layers=1)
+        assert isinstance(model.cells[0].operations[0], nn.Conv2d)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from nas_core.cells.genotype import DERIVE_RULES, CellGenotype, Genotype, derive_argmax, derive_darts
 from nas_core.cells.operations import CANDIDATES
 from nas_core.cells.topology import Topology, darts_cell, minimal_cell, modified_cell, simplified_cell
+from nas_core.errors import UserError
 
 TOPOLOGIES = st.sampled_from((darts_cell(4), darts_cell(3), minimal_cell(), simplified_cell(), modified_cell()))
 
@@ -35,7 +36,7 @@ def cells(draw: st.DrawFn) -> CellGenotype:
     pairs = [(i, j) for j in range(inputs, inputs + nodes) for i in range(j)]
     edge = st.tuples(st.sampled_from(pairs), st.sampled_from((*CANDIDATES[1:], "sep_conv_7x7")))
     edges = tuple((i, j, op) for (i, j), op in draw(st.lists(edge, max_size=8)))
-    output = draw(st.sets(st.integers(inputs, inputs + nodes - 1)))
+    output = draw(st.sets(st.integers(inputs, inputs + nodes - 1), min_size=1))
     return CellGenotype(inputs, nodes, edges, tuple(sorted(output)))
 
 
@@ -159,3 +160,22 @@ def test_property_json_round_trip(normal: CellGenotype, reduce: CellGenotype | N
 def test_impossible_cell_is_refused(edge: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="must lead forward"):
         CellGenotype(2, 2, ((*edge, "skip_connect"),), (2, 3))
+
+
+@pytest.mark.parametrize(("inputs", "nodes", "edges", "output", "sentence"), [
+    (0, 1, (), (0,), "inputs must be 1 .* or 2 .*, not 0"),
+    (2, 0, (), (2,), "nodes must be 1 or more, not 0"),
+    (2, 1, ((0, 2, "none"),), (2,), "none is written as the absence of an edge, not as 0 -> 2"),
+    (2, 1, (), (), "nodes of the output must be at least one"),
+    (2, 2, (), (3, 3), "nodes of the output must all be different"),
+    (2, 2, (), (2, 4), "may only name intermediate nodes, which are 2 to 3, not 4"),
+    (2, 2, (), (1,), "may only name intermediate nodes, which are 2 to 3, not 1"),
+    (2, 2, (), (-1,), "may only name intermediate nodes, which are 2 to 3, not -1"),
+])  # fmt: skip
+def test_what_is_no_cell_is_refused(inputs: int, nodes: int, edges: tuple, output: tuple, sentence: str) -> None:
+    """Where it is made, and where it is read from a record."""
+    with pytest.raises(UserError, match=sentence):
+        CellGenotype(inputs, nodes, edges, output)
+    cell = {"inputs": inputs, "nodes": nodes, "edges": edges, "output": output}
+    with pytest.raises(ValueError, match=sentence):
+        Genotype.from_dict({"normal": cell})

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nas_core.cells.topology import Topology, darts_cell, minimal_cell, modified_cell, simplified_cell
+from nas_core.errors import UserError
 
 
 @given(st.integers(1, 8))
@@ -49,3 +50,20 @@ def test_exact_small_cells() -> None:
 def test_impossible_topology_is_refused(edges: tuple, output: tuple, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         Topology("odd", 2, 2, edges, output)
+
+
+@pytest.mark.parametrize(("inputs", "nodes", "edges", "output", "sentence"), [
+    (0, 2, ((0, 1),), (1,), "inputs must be 1 .* or 2 .*, not 0"),
+    (3, 2, ((0, 3),), (3,), "inputs must be 1 .* or 2 .*, not 3"),
+    (2, 0, (), (2,), "nodes must be 1 or more, not 0"),
+    (2, 1, ((0, 2),), (), "nodes of the output must be at least one"),
+    (2, 1, ((0, 2),), (2, 2), "nodes of the output must all be different"),
+    (2, 1, ((0, 2),), (3,), "may only name intermediate nodes, which are 2 to 2, not 3"),
+    (2, 1, ((0, 2),), (-1,), "may only name intermediate nodes, which are 2 to 2, not -1"),
+    (2, 1, (), (2,), "edges must be at least one"),
+    (2, 1, ((0, 2), (0, 2)), (2,), "edges must all be different"),
+    (2, 1, ((-1, 2),), (2,), "an edge must lead forward to an intermediate node, .* not -1 -> 2"),
+])  # fmt: skip
+def test_what_is_no_cell_is_refused(inputs: int, nodes: int, edges: tuple, output: tuple, sentence: str) -> None:
+    with pytest.raises(UserError, match=f"topology 'odd': .*{sentence}"):
+        Topology("odd", inputs, nodes, edges, output)
