@@ -22,7 +22,7 @@ ORDER = [
     {"experiments"},
     {"catalogue"},
     {"runs"},
-    {"claims"},
+    {"choices", "claims"},
     {"report"},
     {"session"},
     {"driver"},

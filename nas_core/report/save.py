@@ -42,12 +42,14 @@ def save(
     runs: Sequence[str],
     verdicts: Sequence[Verdict],
     out: str | Path,
+    formulation: str = "",
     svg: bool = False,
 ) -> Path:
     """Write ``<out>/<paper>/<artefact>`` as .png, .csv, .json and, with ``svg``, .svg; return the path of the .png.
 
     ``figure=None`` draws the table, which otherwise has the numbers that were drawn. The caption line (data set,
-    profile, number of seeds) goes below the picture. Files are written aside and renamed at the end, the
+    profile, number of seeds) goes below the picture. ``formulation`` is that of the runs' supernets, if there are
+    runs. Files are written aside and renamed at the end, the
     .json last; the same arguments give the same bytes. Raises :class:`UserError` for an unknown artefact and for a
     folder that cannot be written.
     """
@@ -59,6 +61,8 @@ def save(
     caption(figure, caption_text(dataset, profile, seeds))
     content: dict[str, Any] = {"id": artefact, "title": title, "profile": profile, "dataset": dataset}
     content |= {"seeds": [int(s) for s in seeds], "runs": list(runs)}
+    if formulation:
+        content["formulation"] = formulation
     content |= {"versions": used_versions(), "claims": [_claim(v) for v in verdicts]}
     files = {"png": picture(figure)} | ({"svg": picture(figure, "svg")} if svg else {}) | {"csv": csv_bytes(table)}
     files["json"] = (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
