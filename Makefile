@@ -1,10 +1,12 @@
 # Each target alone does everything on a fresh machine with Python >= 3.11 and a package index.
 # PYTHON=python3.12 make figures   chooses another Python; ARGS="--only WI-F12" is passed on to the command.
+# make figures FORMULATION=native  computes all runs so, and leaves figures/ alone: they are in .runs/out/laptop-native.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 ARGS ?=
+FORMULATION ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help figures test lint bench native lab notebooks clean
@@ -13,7 +15,7 @@ help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
 
 figures: $(READY)  ## regenerate every table and figure from real runs at the laptop profile
-	$(BIN)/python -m nas_core figures $(ARGS)
+	$(BIN)/python -m nas_core figures $(if $(FORMULATION),--formulation $(FORMULATION)) $(ARGS)
 
 test: $(READY)  ## every test, and every notebook executed small and validated
 	NAS_PROFILE=smoke $(BIN)/python -m pytest -n 2 --dist loadscope --nbval-lax --nbval-current-env tests notebooks $(ARGS)
@@ -25,12 +27,13 @@ lint: $(READY)  ## ruff and mypy
 bench: $(READY)  ## time the formulations of the supernet against each other, on one core and on two
 	OMP_NUM_THREADS=2 $(BIN)/python tests/bench.py $(ARGS)
 
-native: $(READY)  ## build the supernet's stages in C++, twice as fast as the fused ones; needs g++ or clang
+native: $(READY)  ## build the supernet's stages in C++, for FORMULATION=native, twice as fast; needs g++ or clang
 	$(BIN)/python -m nas_core native
 
 lab: $(READY)  ## open JupyterLab on the notebooks
 	$(BIN)/jupyter lab --notebook-dir notebooks $(ARGS)
 
+notebooks: override FORMULATION :=
 notebooks: figures  ## refresh the committed notebooks from an executed laptop run
 	$(BIN)/python -m nas_core notebooks
 

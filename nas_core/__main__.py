@@ -52,9 +52,22 @@ def parser(*, runs: bool) -> Parser:
 
     figures = commands.add_parser("figures", help="make tables and figures from runs, computing what is missing")
     figures.add_argument("--profile", default="laptop", help="smoke, laptop (the default) or paper")
+    figures.add_argument(
+        "--formulation",
+        default="",
+        metavar="NAME",
+        help="plain, fused or native, for all runs but those with the hypergradient 'exact', which stay plain; "
+        "by default each run's own, fused where it can",
+    )
     figures.add_argument("--only", type=_ids, default=[], metavar="ID,...", help="only these artefacts, as in WI-F12")
     figures.add_argument("--jobs", type=_jobs, metavar="N", help="runs, and notebooks, at once; default: the cores")
-    figures.add_argument("--out", type=Path, metavar="DIR", help="default: figures at laptop, else .runs/out/PROFILE")
+    figures.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="default: figures at laptop, else .runs/out/PROFILE; with a formulation other than fused, "
+        ".runs/out/PROFILE-NAME",
+    )
     figures.set_defaults(call=_figures)
 
     refresh = commands.add_parser("notebooks", help="refresh the committed notebooks from the ones executed at laptop")
@@ -94,7 +107,8 @@ def _figures(args: argparse.Namespace) -> int:
     from nas_core.driver.figures import figures
     from nas_core.driver.plan import Plan
 
-    return figures(Plan(args.profile, only=args.only, jobs=args.jobs, out=args.out))
+    plan = Plan(args.profile, formulation=args.formulation, only=args.only, jobs=args.jobs, out=args.out)
+    return figures(plan)
 
 
 def _notebooks(args: argparse.Namespace) -> int:

@@ -11,13 +11,14 @@ MACHINE_PATH = re.compile(r"(?<![\w.:/~])(/(home|root|tmp|work|Users|usr|opt|var
 ADDRESS = re.compile(r"\bat 0x[0-9a-f]{6,}")
 PROGRESS = re.compile(r"\d%\||\d ?(it|s)/(s|it)\b")
 WARNING = re.compile(r"\b\w*Warning\b")
+VERDICT = re.compile(r"\b(True|False)\b")
 NOISE = {"a machine path": MACHINE_PATH, "an address": ADDRESS, "a progress bar": PROGRESS, "a warning": WARNING}
 LINES = 30
 
 
 def problems(notebook: dict[str, Any]) -> list[str]:
     """Everything that is wrong with a notebook by itself."""
-    checks = (kernel, metadata, parameters, execution, checked_cells, outputs, size)
+    checks = (kernel, metadata, parameters, execution, checked_cells, verdicts, outputs, size)
     return [problem for check in checks for problem in check(notebook)]
 
 
@@ -80,7 +81,34 @@ def checked_cells(notebook: dict[str, Any]) -> Iterator[str]:
     for cell in marked:
         texts = [t for kind, t in texts_of(cell) if kind in ("stdout", "text/plain") and not t.startswith("<Figure")]
         if cell["execution_count"] is None or not "".join(texts).strip():
-            yield f"nothing to check under {source(cell).splitlines()[0]!r}"
+            yield f"nothing to check under {first_line(cell)!r}"
+
+
+def verdicts(notebook: dict[str, Any]) -> Iterator[str]:
+    """A check fails where it is made: a stored True or False would pass wherever it is printed again."""
+    for cell in code(notebook):
+        if not is_checked(cell):
+            continue
+        printed = any(VERDICT.search(text) for _, text in texts_of(cell))
+        if printed or any(map(is_verdict, printed_values(cell))):
+            yield f"a verdict that is printed instead of asserted under {first_line(cell)!r}"
+
+
+def printed_values(cell: dict[str, Any]) -> Iterator[ast.expr]:
+    """Every expression that a cell prints, alone or inside of an f-string."""
+    for call in calls(cell):
+        if isinstance(call.func, ast.Name) and call.func.id == "print":
+            for argument in call.args:
+                yield argument
+                yield from (part.value for part in ast.walk(argument) if isinstance(part, ast.FormattedValue))
+
+
+def is_verdict(value: ast.expr) -> bool:
+    """Whether an expression is a comparison or something else that is true or false."""
+    if isinstance(value, ast.Call) and isinstance(value.func, ast.Name):
+        return value.func.id in ("all", "any", "bool", "isinstance")
+    negated = isinstance(value, ast.UnaryOp) and isinstance(value.op, ast.Not)
+    return negated or isinstance(value, ast.Compare | ast.BoolOp)
 
 
 def outputs(notebook: dict[str, Any]) -> Iterator[str]:
@@ -105,12 +133,19 @@ def saved(notebook: dict[str, Any]) -> list[str]:
     """The artefact of every call of ``save``; one whose id is computed counts as ``?``."""
     found = []
     for cell in code(notebook):
-        plain = "\n".join("pass" if re.match(r"\s*[%!]", line) else line for line in source(cell).splitlines())
-        for node in ast.walk(ast.parse(plain)):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "save":
-                first = node.args[0] if node.args else None
+        for call in calls(cell):
+            if isinstance(call.func, ast.Attribute) and call.func.attr == "save":
+                first = call.args[0] if call.args else None
                 found.append(str(first.value) if isinstance(first, ast.Constant) else "?")
     return found
+
+
+def calls(cell: dict[str, Any]) -> Iterator[ast.Call]:
+    """Every call in a cell's source, of which IPython's own lines are left out."""
+    lines = ["pass" if re.match(r"\s*[%!]", line) else line for line in source(cell).splitlines()]
+    for node in ast.walk(ast.parse("\n".join(lines))):
+        if isinstance(node, ast.Call):
+            yield node
 
 
 def code(notebook: dict[str, Any]) -> list[dict[str, Any]]:
@@ -121,6 +156,11 @@ def code(notebook: dict[str, Any]) -> list[dict[str, Any]]:
 def source(cell: dict[str, Any]) -> str:
     """A cell's source as one string."""
     return "".join(cell["source"])
+
+
+def first_line(cell: dict[str, Any]) -> str:
+    """What a person finds a cell by: its first line of code."""
+    return next((line for line in source(cell).splitlines() if not line.startswith("#")), "")
 
 
 def is_checked(cell: dict[str, Any]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -21,6 +22,7 @@ from nas_core.driver import execute, plan
 from nas_core.driver import figures as driver
 from nas_core.driver.plan import Plan
 from nas_core.errors import UserError
+from nas_core.files import write_together
 from nas_core.runs import RunsFailed
 
 
@@ -130,14 +132,14 @@ def test_a_failed_run_fails_its_notebooks_only(project: Project, monkeypatch: py
 
 
 def test_a_full_store_fails_a_notebook_and_not_the_driver(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = execute._variables
+    plain = execute.environment
 
-    def full(plan: Plan, name: str, saved: Path) -> dict[str, str]:
-        if name == "02_other":
+    def full(plan: Plan, saved: Path) -> dict[str, str]:
+        if saved.name == "02_other":
             raise OSError(28, "No space left on device", str(saved))
-        return plain(plan, name, saved)
+        return plain(plan, saved)
 
-    monkeypatch.setattr(execute, "_variables", full)
+    monkeypatch.setattr(execute, "environment", full)
     assert project.figures() == 1
     assert "02_other: failed: no space left on device: " in project.text
     assert fake_project.value(project.out, "WI-A") == 1.0
@@ -150,15 +152,140 @@ def test_only_what_was_asked_for_is_replaced(project: Project) -> None:
     assert "02_other" not in project.text
 
 
-def test_the_kernel_knows_its_profile_and_its_runs(project: Project) -> None:
+def test_the_kernel_knows_its_profile_and_its_formulation(project: Project, asked: list) -> None:
     check = """
 import os
 assert profile == os.environ["NAS_PROFILE"] == "smoke"
-assert os.environ["NAS_DECLARED"] == "W-DSNAS8"
+assert os.environ["NAS_FORMULATION"] == "plain"
 assert os.environ["NAS_DRIVER"] == "out/", os.environ["NAS_DRIVER"]
 """
     write(project.notebooks, "01_good", SAVE, check, 'save("WI-A", 1.0)')
+    plain = Plan("smoke", formulation="plain", only=["WI-A"], out=project.out)
+    assert driver.figures(plain, project.said.append) == 0, project.text
+    assert "profile smoke, formulation plain: 1 artefacts" in project.text
+    assert {config.formulation for config in asked} == {"plain"}
+    assert (project.store / "out" / "smoke-plain" / "notebooks" / "01_good.ipynb").exists()
+    assert not (project.store / "out" / "smoke").exists()
+
+
+DRAWN = """
+import matplotlib, matplotlib.pyplot as plt
+assert matplotlib.rcParams["figure.figsize"] == [6.4, 4.8]
+plt.plot([1, 2])
+plt.show()
+"""
+
+
+def test_the_persons_settings_do_not_reach_a_notebook(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = project.store.with_name("mine")
+    kernel = mine / "kernels" / "python3" / "kernel.json"
+    kernel.parent.mkdir(parents=True)
+    kernel.write_text(json.dumps({"argv": ["false", "{connection_file}"], "display_name": "No", "language": "python"}))
+    (mine / "matplotlibrc").write_text("figure.figsize: 1, 1")
+    (mine / "start.py").write_text("profile = 'mine'")
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    monkeypatch.setenv("MATPLOTLIBRC", str(mine))
+    monkeypatch.setenv("MPLCONFIGDIR", str(mine))
+    monkeypatch.setenv("JUPYTER_PATH", str(mine))
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(mine))
+    monkeypatch.setenv("PYTHONOPTIMIZE", "1")
+    monkeypatch.setenv("PYTHONWARNINGS", "error")
+    asserts = "import sys, warnings; assert not sys.flags.optimize and not sys.warnoptions; warnings.warn('only')"
+    write(project.notebooks, "01_good", SAVE, "assert True, 'kept'", asserts, DRAWN, 'save("WI-A", 1.0)')
     assert project.figures("WI-A") == 0, project.text
+    cells = nbformat.read(project.store / "out" / "smoke" / "notebooks" / "01_good.ipynb", 4).cells
+    assert [list(output.get("data", {})) for output in cells[-2].outputs] == [["image/png", "text/plain"]]
+
+
+def test_without_assertions_a_notebook_would_prove_nothing(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONOPTIMIZE", "1")
+    write(project.notebooks, "02_other", SAVE, "assert 1 == 2, 'never'", 'save("WI-B", 1.0)')
+    assert project.figures("WI-B") == 1
+    assert "AssertionError: never" in project.text
+
+
+def test_braces_in_a_path_are_taken_literally(project: Project) -> None:
+    project.notebooks.rename(project.notebooks.with_name("{profile} {x}"))
+    folder = project.notebooks.with_name("{profile} {x}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plan, "notebooks_folder", lambda: folder)
+        patch.setenv("NAS_RUNS", str(folder / "{store}"))
+        assert project.figures("WI-A") == 0, project.text
+    assert (folder / "{store}" / "out" / "smoke" / "notebooks" / "01_good.ipynb").exists()
+
+
+@pytest.fixture
+def papermill(project: Project, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Callable[[], int]]:
+    """Puts code before papermill's own command, and returns how to count its calls; ``calls`` counts them there."""
+
+    def replace(code: str) -> Callable[[], int]:
+        count = project.store.with_name("calls")
+        command = project.store.with_name("command.py")
+        told = f"from pathlib import Path\nlog = Path({str(count)!r})\n"
+        told += "calls = len(log.read_text()) if log.exists() else 0\nlog.write_text('.' * (calls + 1))\n"
+        own = f"import runpy; runpy.run_path({execute.PAPERMILL[-1]!r}, run_name='__main__')"
+        command.write_text(f"{told}import os, sys\n{code}\n{own}\n")
+        monkeypatch.setattr(execute, "PAPERMILL", (sys.executable, "-P", str(command)))
+        return lambda: len(count.read_text())
+
+    return replace
+
+
+def test_a_kernel_that_does_not_start_is_tried_once_more(
+    project: Project, papermill: Callable[[str], Callable[[], int]]
+) -> None:
+    calls = papermill("if calls == 0: sys.exit('no port left')")
+    assert project.figures("WI-A") == 0, project.text
+    assert calls() == 2
+
+
+@pytest.mark.parametrize(
+    ("code", "cell", "tries", "message"),
+    [
+        ("sys.exit('no port left')", "pass", 2, "02_other: failed: papermill ended with exit code 1: no port left"),
+        ("os.kill(os.getpid(), 9)", "pass", 1, "02_other: failed: papermill ended with SIGKILL: it said nothing"),
+        ("pass", "1 / 0", 1, "in the cell that begins '1 / 0': ZeroDivisionError: division by zero"),
+        ("pass", "import os; os.kill(os.getpid(), 9)", 1, "DeadKernelError"),
+    ],
+    ids=["never starts", "killed", "a cell fails", "the kernel dies"],
+)
+def test_what_went_wrong_is_said(
+    project: Project,
+    papermill: Callable[[str], Callable[[], int]],
+    code: str,
+    cell: str,
+    tries: int,
+    message: str,
+) -> None:
+    calls = papermill(code)
+    write(project.notebooks, "02_other", SAVE, cell)
+    assert project.figures("WI-B") == 1
+    assert message in project.text
+    assert calls() == tries
+
+
+def test_what_a_killed_call_left_is_swept(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    project.has("WI-B", 2.0)
+    for path in (project.out / "ledger.csv", project.out / "wiring" / "WI-A.json"):
+        with monkeypatch.context() as killed:
+            killed.setattr(Path, "unlink", lambda path, **_: None)
+            killed.setattr(os, "fsync", _killed)
+            with pytest.raises(OSError, match="killed"):
+                write_together({path: b"half"})
+    left = list(project.out.rglob(".*"))
+    assert len(left) == 2
+    others = [project.out / ".gitignore", project.out / "wiring" / ".notes.json"]
+    for path in [*left, *others]:
+        path.write_text("")
+        os.utime(path, (0, 0))
+    fresh = left[0].with_name(".WI-A.png.01234567")
+    fresh.write_text("")  # another process writes at the moment
+    assert project.figures("WI-A") == 0
+    assert sorted(project.out.rglob(".*")) == sorted([*others, fresh])
+
+
+def _killed(file: object) -> None:
+    raise OSError("killed")
 
 
 def _no_notebook(project: Project) -> None:
@@ -178,6 +305,12 @@ def _no_seeds(project: Project) -> None:
     write(project.notebooks, "02_other", SAVE, parameters='profile = ""')
 
 
+def _damaged_artefact(project: Project) -> None:
+    place = project.out / "wiring" / "WI-C.json"
+    place.parent.mkdir(parents=True)
+    place.write_text('{"claims": [')
+
+
 def _out_is_a_file(project: Project) -> None:
     project.out.write_text("")
 
@@ -190,6 +323,7 @@ def _out_is_a_file(project: Project) -> None:
         (_other_kernel, "asks for the kernel 'julia'"),
         (_no_seeds, "has no parameter 'seeds'"),
         (_out_is_a_file, "cannot write to"),
+        (_damaged_artefact, r"WI-C.json is damaged \(JSONDecodeError"),
     ],
 )
 def test_the_project_is_checked_before_anything_runs(
@@ -205,6 +339,8 @@ def test_the_project_is_checked_before_anything_runs(
     ("arguments", "message"),
     [
         (["--profile", "labtop"], "unknown profile 'labtop'; did you mean 'laptop'? Allowed: smoke, laptop, paper."),
+        (["--formulation", "nativ"], "unknown formulation 'nativ'; did you mean 'native'? Allowed: plain, fused, na"),
+        (["--formulation", "native"], "run W-DSNAS8: formulation 'native' cannot compute this run"),
         (["--only", "WI-A,WI-X"], "unknown artefact 'WI-X'"),
         (["--only", "WI-C"], "WI-C exists in the matrix but no notebook makes it yet. Allowed: WI-A, WI-B."),
         (["--only", "WI-A,,"], "commas between them"),
@@ -228,6 +364,41 @@ def test_the_profile_is_checked_where_nothing_is_computed(project: Project, monk
     monkeypatch.setattr(papers, "artefacts", lambda: fake_project.artefacts().assign(runs=""))
     with pytest.raises(UserError, match="unknown profile 'labtop'"):
         Plan("labtop", out=project.out)
+
+
+def test_a_damaged_artefact_that_is_made_anew_does_not_matter(project: Project) -> None:
+    project.has("WI-A", 5.0)
+    (project.out / "wiring" / "WI-A.json").write_text("{")
+    assert project.figures("WI-A") == 0
+    assert fake_project.value(project.out, "WI-A") == 1.0
+
+
+def test_a_damaged_artefact_that_fails_anew_fails_the_ledger_and_not_the_summary(project: Project) -> None:
+    project.has("WI-B", 5.0)
+    (project.out / "wiring" / "WI-B.json").write_text("{")
+    write(project.notebooks, "02_other", SAVE, "1 / 0")
+    assert project.figures() == 1
+    assert "ledger.csv: failed: " in project.text
+    assert "WI-B.json is damaged" in project.text
+    assert "2 of 3 failed" in project.text
+
+
+@pytest.mark.parametrize(
+    ("profile", "formulation", "folder"),
+    [
+        ("laptop", "", "checkout/figures"),
+        ("laptop", "fused", "checkout/figures"),
+        ("laptop", "plain", "store/out/laptop-plain"),
+        ("smoke", "", "store/out/smoke"),
+        ("smoke", "plain", "store/out/smoke-plain"),
+    ],
+)
+def test_the_committed_figures_are_of_laptop_and_fused(
+    project: Project, monkeypatch: pytest.MonkeyPatch, profile: str, formulation: str, folder: str
+) -> None:
+    root = project.store.parent
+    monkeypatch.setattr(plan, "repository", lambda: root / "checkout")
+    assert Plan(profile, formulation=formulation, only=["WI-A"]).out == root / folder
 
 
 def test_a_full_disk_loses_nothing(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ ORDER = [
     {"trainers"},
     {"experiments"},
     {"runs"},
-    {"claims"},
+    {"choices", "claims"},
     {"report"},
     {"session"},
     {"driver"},

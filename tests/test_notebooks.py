@@ -90,6 +90,7 @@ def test_guards_let_a_sound_notebook_pass(good: dict[str, Any]) -> None:
     assert guards.saved(good) == ["WI-F1"]
 
 
+CHECK = "# NBVAL_CHECK_OUTPUT\n"
 BROKEN: dict[str, tuple[list[Any], Any]] = {
     "kernel is 'mine'": (["metadata", "kernelspec", "name"], "mine"),
     "metadata ['papermill']": (["metadata", "papermill"], {}),
@@ -105,6 +106,11 @@ BROKEN: dict[str, tuple[list[Any], Any]] = {
     "a stored error": (["cells", 3, "outputs"], [{"output_type": "error"}]),
     "no cell is marked": (["cells", 2, "source"], "print(1)"),
     "nothing to check under": (["cells", 2, "outputs"], []),
+    "printed instead of asserted under 'print(1)'": (["cells", 2, "outputs", 0, "text"], "equal: False"),
+    "printed instead of asserted under 'print(1 < 2)'": (["cells", 2, "source"], f"{CHECK}print(1 < 2)"),
+    "asserted under 'print(not a)'": (["cells", 2, "source"], f"{CHECK}print(not a)"),
+    "asserted under 'print(a and b)'": (["cells", 2, "source"], f"{CHECK}print(a and b)"),
+    "asserted under 'print(f\"{bool(a)}\")'": (["cells", 2, "source"], CHECK + 'print(f"{bool(a)}")'),
     "text on stderr": (["cells", 3, "outputs"], [{"output_type": "stream", "name": "stderr", "text": "hm"}]),
     "a machine path: '/home/m": (["cells", 2, "outputs", 0, "text"], "see /home/me/x"),
     "an address": (["cells", 2, "outputs", 0, "text"], "<object at 0x7f00aa11>"),
@@ -122,6 +128,12 @@ def test_guards_notice(good: dict[str, Any], message: str, where: list[Any], val
         place = place[key]
     place[where[-1]] = value
     assert any(message in problem for problem in guards.problems(broken)), guards.problems(broken)
+
+
+def test_guards_let_a_checked_cell_print_what_is_no_verdict(good: dict[str, Any]) -> None:
+    cell = good["cells"][2]
+    cell["source"] = CHECK + "assert a < b\nprint(f'{1 if a < b else 2}', sum(x > 0 for x in y), 'ok')"
+    assert guards.problems(good) == []
 
 
 def test_guards_notice_a_save_whose_id_is_computed(good: dict[str, Any]) -> None:

@@ -12,20 +12,22 @@ import fake_project
 import pandas as pd
 import pytest
 
-from nas_core import papers, report, session
-from nas_core.experiments import RUN_IDS, TUNING_SEEDS
-from nas_core.claims import Verdict
+from nas_core import choices, papers, report, session
+from nas_core.experiments import RUN_IDS, TUNING_SEEDS, configs
+from nas_core.choices import Choice
+from nas_core.claims import CHECKS, Verdict
 from nas_core.claims.check import Check
-from nas_core.trainers.settings import RunConfig
 from nas_core.errors import UserError
 from nas_core.runs import Record
 from nas_core.session import Session
+from nas_core.trainers.methods import Exact, SecondOrder
+from nas_core.trainers.settings import RunConfig
 
 
 @pytest.fixture(autouse=True)
 def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No variables of the caller's, and a store of the test's own."""
-    for name in ("NAS_PROFILE", "NAS_OUT", "NAS_DECLARED", "NAS_DRIVER"):
+    for name in ("NAS_PROFILE", "NAS_OUT", "NAS_FORMULATION", "NAS_DRIVER"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NAS_RUNS", str(tmp_path / "store"))
 
@@ -87,8 +89,8 @@ def test_printing_says_what_where_and_with_which_seeds(tmp_path: Path, monkeypat
 
 def test_paths_are_shown_relative_to_the_checkout() -> None:
     root = Path(__file__).resolve().parents[1]
-    assert session.shown(root / ".runs" / "out" / "smoke") == ".runs/out/smoke/"
-    assert session.shown(Path("/elsewhere/mine")) == "mine/"
+    assert choices.shown(root / ".runs" / "out" / "smoke") == ".runs/out/smoke/"
+    assert choices.shown(Path("/elsewhere/mine")) == "mine/"
 
 
 def test_records_come_once_one_per_seed(obtained: list, capsys: pytest.CaptureFixture[str]) -> None:
@@ -119,16 +121,47 @@ def test_an_unknown_run_is_named() -> None:
         Session("05_wiring_evolution").records("W-DSNAS9")
 
 
-def test_under_the_driver_only_declared_runs(obtained: list, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NAS_DECLARED", "W-DSNAS8 W-DARTS8")
-    s = Session("05_wiring_evolution", profile="smoke")
-    s.records("W-DSNAS8")
-    with pytest.raises(UserError, match=r"'W-SNAS8' is not listed .*artefacts\.csv; allowed: W-DSNAS8, W-DARTS8"):
+def test_only_runs_that_the_matrix_gives_to_the_notebook(obtained: list) -> None:
+    s = Session("04_snas_search", profile="smoke")
+    s.records("S-SNASr")
+    listed = "S-SNAS-mild, S-DARTS1, S-SNASr, S-DARTS1r"
+    with pytest.raises(UserError, match=rf"'W-SNAS8' is not listed for 04_snas_search in .*; allowed: {listed}\."):
         s.records("W-SNAS8")
     assert len(obtained) == 1
-    monkeypatch.setenv("NAS_DECLARED", "")
     with pytest.raises(UserError, match=r"'W-DARTS8' is not listed .*artefacts\.csv; allowed: none"):
-        s.records("W-DARTS8")
+        Session("01_search_space").records("W-DARTS8")
+
+
+def test_formulation_is_the_parameter_then_the_variable_then_each_runs_own(
+    obtained: list, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def formulation(**parameters: str) -> str:
+        return Session("05_wiring_evolution", profile="smoke", **parameters).records("W-DSNAS8")[0].config.formulation
+
+    assert formulation() == "fused"
+    monkeypatch.setenv("NAS_FORMULATION", "plain")
+    assert formulation() == "plain"
+    assert formulation(formulation="fused") == "fused"
+    s = Session("05_wiring_evolution", profile="smoke")
+    assert "formulation plain" in str(s)
+    assert s.out == tmp_path / "store" / "out" / "smoke-plain"
+    monkeypatch.setenv("NAS_FORMULATION", "fast")
+    with pytest.raises(UserError, match="unknown formulation 'fast'"):
+        Session("01_search_space")
+
+
+def test_runs_with_the_exact_hypergradient_stay_plain_and_others_that_cannot_are_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (darts,) = configs("W-DARTS8r", "smoke", [0])
+    exact = darts.but(method=SecondOrder(estimator=Exact()), formulation="plain")
+    odd = darts.but(network=darts.network.but(order="crb"), formulation="plain")
+    monkeypatch.setattr(choices, "configs", lambda run, profile, seeds: [{"exact": exact, "odd": odd}[run]])
+    fused = Choice("smoke", formulation="fused")
+    assert fused.configs("exact") == [exact]
+    with pytest.raises(UserError, match="run W-DARTS8r: formulation 'fused' cannot compute this run"):
+        fused.configs("odd")
+    assert Choice("smoke").configs("odd") == [odd]
 
 
 @pytest.fixture
@@ -147,13 +180,14 @@ def saved(monkeypatch: pytest.MonkeyPatch, obtained: list) -> list[dict[str, Any
 
 def test_save_passes_records_and_verdicts_on(saved: list[dict[str, Any]], tmp_path: Path) -> None:
     s = Session("01_good", profile="smoke")
-    verdicts = s.save("WI-A", None, pd.DataFrame(), title="T", runs=["W-DSNAS8"])
+    verdicts = s.save("WI-A", None, pd.DataFrame(), title="T")
     assert [(v.id, v.verdict, v.value) for v in verdicts] == [("C-Ax", "holds", 2.0)]
     assert verdicts == s.verdicts("WI-A")
     (call,) = saved
     assert (call["artefact"], call["title"], call["verdicts"]) == ("WI-A", "T", verdicts)
     assert call["seeds"] == (0, 1)
     assert call["runs"] == [record.config.key() for record in s.records("W-DSNAS8")]
+    assert call["formulation"] == "fused"
     assert (call["profile"], call["dataset"]) == ("smoke", "Fashion-MNIST 7x7, 64 images")
     assert call["out"] == tmp_path / "store" / "out" / "smoke"
 
@@ -166,6 +200,7 @@ def test_save_takes_what_was_measured_without_runs(monkeypatch: pytest.MonkeyPat
     assert [(v.id, v.verdict, v.value) for v in verdicts] == [("C-W2", "holds", 0.0), ("C-W2b", "fails", 1.0)]
     content = json.loads((tmp_path / "wiring" / "WI-F2.json").read_text())
     assert (content["dataset"], content["seeds"], content["runs"]) == ("a cell", [], [])
+    assert "formulation" not in content
     assert s.exact() == "2 exact claims: C-W2b fails"
     s.save("WI-F2", None, table, **told | {"measured": {"C-W2": 0, "C-W2b": 0}})
     assert s.exact() == "2 exact claims: all hold"
@@ -190,24 +225,23 @@ def test_save_writes_where_it_is_told(
     saved: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NAS_OUT", str(tmp_path / "there"))
-    Session("01_good", profile="smoke").save("WI-A", None, pd.DataFrame(), title="T", runs=["W-DSNAS8"])
+    Session("01_good", profile="smoke").save("WI-A", None, pd.DataFrame(), title="T")
     assert saved[0]["out"] == tmp_path / "there"
 
 
 @pytest.mark.parametrize(
-    ("artefact", "settings", "message"),
+    ("artefact", "message"),
     [
-        ("WI-X", {}, "unknown artefact 'WI-X'"),
-        ("WI-B", {}, "WI-B belongs to 02_other in artefacts.csv, so 01_good may not save it"),
-        ("WI-C", {}, "WI-C has no notebook yet in artefacts.csv"),
-        ("WI-A", {"runs": ["W-SNAS8"]}, "WI-A needs the runs W-DSNAS8 by artefacts.csv, not ['W-SNAS8']"),
+        ("WI-X", "unknown artefact 'WI-X'"),
+        ("WI-B", "WI-B belongs to 02_other in artefacts.csv, so 01_good may not save it"),
+        ("WI-C", "WI-C has no notebook yet in artefacts.csv"),
     ],
 )
 def test_save_refuses_what_the_matrix_does_not_give(
-    saved: list[dict[str, Any]], artefact: str, settings: dict[str, Any], message: str
+    saved: list[dict[str, Any]], artefact: str, message: str
 ) -> None:
     with pytest.raises(UserError, match=re.escape(message)):
-        Session("01_good", profile="smoke").save(artefact, None, pd.DataFrame(), title="T", **settings)
+        Session("01_good", profile="smoke").save(artefact, None, pd.DataFrame(), title="T")
     assert saved == []
 
 
@@ -222,6 +256,12 @@ def test_the_matrix_lists_only_runs_of_the_catalogue() -> None:
     table = papers.artefacts()
     assert {run for runs in table["runs"] for run in runs.split()} <= set(RUN_IDS)
     assert (table.loc[table["notebook"] == "", "runs"] == "").all()
+
+
+@pytest.mark.parametrize("claim", CHECKS)
+def test_a_check_takes_runs_of_its_artefact(claim: str) -> None:
+    artefact = papers.claims()["artefact"][claim]
+    assert set(CHECKS[claim].runs) <= set(papers.artefacts()["runs"][artefact].split())
 
 
 def test_a_user_error_shows_as_one_sentence_in_a_notebook() -> None:

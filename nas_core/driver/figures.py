@@ -1,6 +1,8 @@
 """From runs to figures, unattended: computes each run once, executes the notebooks, compares, replaces, and reports."""
 
+import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -22,6 +24,9 @@ from nas_core.runs.pool import watched
 
 Echo = Callable[[str], None]
 FAILED = "failed"
+LEDGER = "ledger.csv"
+LEFTOVER = re.compile(r"\.[\w-]+\.(png|svg|csv|json)\.[0-9a-f]{8}")  # see nas_core.files.write_together
+ALIVE = 60  # seconds: writing a file takes less
 
 
 class Row(NamedTuple):
@@ -38,9 +43,10 @@ def figures(plan: Plan, echo: Echo = tqdm.write) -> int:
 
     What is in the plan's output folder is replaced artefact by artefact, each in a moment.
     """
+    formulation = f", formulation {plan.choice.formulation}" if plan.choice.formulation else ""
     echo(
-        f"profile {plan.profile}: {len(plan.artefacts)} artefacts from {len(plan.notebooks)} notebooks, which need "
-        f"{len(plan.configs)} runs; output: {plan.out}"
+        f"profile {plan.choice.profile}{formulation}: {len(plan.artefacts)} artefacts from {len(plan.notebooks)} "
+        f"notebooks, which need {len(plan.configs)} runs; output: {plan.out}"
     )
     failed: dict[str, str] = {}
     try:
@@ -49,11 +55,20 @@ def figures(plan: Plan, echo: Echo = tqdm.write) -> int:
         failed = error.failures
     rows: list[Row] = []
     with _workplace(plan, echo) as place, closing(execute(plan, place, failed)) as executed:
+        sweep(plan.out)
         for done in tqdm(executed, "notebooks", len(plan.notebooks), leave=False, disable=not watched()):
             rows += _report(plan, done, echo)
-    text = ledger(plan.out).to_csv(float_format="%.6g", lineterminator="\n")
-    write_atomic(plan.out / "ledger.csv", text.encode())
+    rows += _write_ledger(plan, echo)
     return int(_summarise(rows, echo) > 0)
+
+
+def sweep(out: Path) -> None:
+    """Remove what calls that were killed while publishing left in ``out``; files of the last minute may be alive."""
+    folders = [out, *(out / paper for paper in papers.PAPERS)]
+    for folder in folders:
+        for path in folder.glob(".*"):
+            if LEFTOVER.fullmatch(path.name) and path.stat().st_mtime < time.time() - ALIVE:
+                path.unlink()
 
 
 def _report(plan: Plan, done: Executed, echo: Echo) -> list[Row]:
@@ -73,7 +88,8 @@ def _report(plan: Plan, done: Executed, echo: Echo) -> list[Row]:
 
 def _publish(artefact: str, saved: Path, out: Path) -> tuple[str, str]:
     """Bring ``artefact`` from ``saved`` to ``out``, whole; returns its status, and the same with the details."""
-    new, old = (folder / str(papers.artefacts()["paper"][artefact]) for folder in (saved, out))
+    paper = str(papers.artefacts()["paper"][artefact])
+    new, old = saved / paper, out / paper
     difference = report.compare(old / artefact, new / artefact)
     if difference.kind == MISSING:
         return FAILED, f"{FAILED}: its notebook ended without saving it"
@@ -85,6 +101,17 @@ def _publish(artefact: str, saved: Path, out: Path) -> tuple[str, str]:
     return difference.kind, str(difference)
 
 
+def _write_ledger(plan: Plan, echo: Echo) -> list[Row]:
+    """Write the ledger of the output folder; returns the summary's line about it, if it failed."""
+    try:
+        text = ledger(plan.out).to_csv(float_format="%.6g", lineterminator="\n")
+        write_atomic(plan.out / LEDGER, text.encode())
+    except UserError as error:
+        echo(f"{LEDGER}: failed: {error}")
+        return [Row(LEDGER, FAILED, "", 0.0)]
+    return []
+
+
 def _summarise(rows: list[Row], echo: Echo) -> int:
     """The closing table; returns how many lines of it say failed."""
     echo("")
@@ -92,7 +119,10 @@ def _summarise(rows: list[Row], echo: Echo) -> int:
     for row in sorted(rows, key=lambda row: (row.status == FAILED, row.notebook)):
         echo(f"{row.artefact:10} {row.status:16} {row.notebook:24} {row.seconds:7.1f}")
     bad = sum(row.status == FAILED for row in rows)
-    echo(f"{bad} of {len(rows)} failed" if bad else f"all {len(rows)} made")
+    if bad:
+        echo(f"{bad} of {len(rows)} failed")
+    else:
+        echo(f"all {len(rows)} made")
     return bad
 
 
@@ -100,7 +130,7 @@ def _summarise(rows: list[Row], echo: Echo) -> int:
 def _workplace(plan: Plan, echo: Echo) -> Iterator[Path]:
     """A folder for all that is unfinished, for one call at a time; what a killed call left there is removed."""
     place = plan.work / "unfinished" / "notebooks"
-    with lock(place.parent, lambda who: echo(f"{who} executes notebooks at profile {plan.profile}, waiting for it")):
+    with lock(place.parent, lambda who: echo(f"{who} executes notebooks for {plan.work}, waiting for it")):
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir()
         try:

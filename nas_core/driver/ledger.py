@@ -1,6 +1,7 @@
 """The ledger: every claim of the papers with the verdict that the artefacts of a folder carry."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,24 +11,34 @@ from nas_core import papers
 from nas_core.errors import UserError
 
 COLUMNS = ["artefact", "paper", "grade", "verdict", "value", "threshold", "seeds", "low", "high", "profile", "sentence"]
+NUMBERS = ("value", "low", "high")
 NOT_RUN = {"verdict": "not run", "value": None, "threshold": "", "seeds": "", "low": None, "high": None, "profile": ""}
 
 
 def ledger(folder: Path) -> pd.DataFrame:
     """All claims, indexed by id; those of artefacts that are not in ``folder`` (a claim's artefact may be) are not run.
 
-    ``value`` is a mean over ``seeds``, ``low`` and ``high`` bound its 95 % interval, ``profile`` is the run's.
+    ``value`` is a mean over ``seeds``, ``low`` and ``high`` bound its 95 % interval, ``profile`` is the run's. Raises
+    :class:`UserError` for a damaged artefact.
     """
-    table, found = papers.claims(), _found(folder)
-    rows = [{**row, **found.get(str(key), NOT_RUN)} for key, row in table.to_dict("index").items()]
-    return pd.DataFrame(rows, index=table.index)[COLUMNS].astype({"value": float, "low": float, "high": float})
+    table = papers.claims()
+    found: dict[str, dict[str, Any]] = {}
+    for artefact in papers.artefacts().index:
+        found.update(_found(folder, artefact))
+    told = pd.DataFrame([found.get(claim, NOT_RUN) for claim in table.index], index=table.index)
+    return table.drop(columns="profile").join(told)[COLUMNS].astype(dict.fromkeys(NUMBERS, float))
+
+
+def check_artefacts(folder: Path, artefacts: Iterable[str]) -> None:
+    """Raise :class:`UserError` if one of ``artefacts`` is damaged in ``folder``: it would spoil the ledger."""
+    for artefact in artefacts:
+        _found(folder, artefact)
 
 
 def unproven(table: pd.DataFrame, folder: Path) -> list[str]:
     """The exact claims in ``table`` that do not hold, or were not evaluated, though their artefact is in ``folder``."""
-    paper = papers.artefacts()["paper"]
     open_ = table[(table["grade"] == "X") & (table["verdict"] != "holds") & (table["artefact"] != "")]
-    return [str(key) for key, of in open_["artefact"].items() if (folder / paper[of] / f"{of}.json").exists()]
+    return [str(claim) for claim, artefact in open_["artefact"].items() if _path(folder, artefact).exists()]
 
 
 def lines(table: pd.DataFrame) -> list[str]:
@@ -44,23 +55,32 @@ def counts(table: pd.DataFrame) -> str:
     return ", ".join(f"{count} {verdict}" for verdict, count in table["verdict"].value_counts().items())
 
 
-def _found(folder: Path) -> dict[str, dict[str, Any]]:
-    """What the artefacts in ``folder`` say about each claim."""
-    found: dict[str, dict[str, Any]] = {}
-    for artefact, paper in papers.artefacts()["paper"].items():
-        path = folder / paper / f"{artefact}.json"
-        if not path.exists():
-            continue
-        try:
-            content = json.loads(path.read_text("utf8"))
-            found |= {claim["id"]: _row(claim, content["profile"]) for claim in content["claims"]}
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            why = f"{type(error).__name__}: {error}"
-            raise UserError(f"{path} is damaged ({why}); remove it or make it anew.") from error
-    return found
+def _path(folder: Path, artefact: str) -> Path:
+    paper = papers.artefacts()["paper"][artefact]
+    return folder / paper / f"{artefact}.json"
+
+
+def _found(folder: Path, artefact: str) -> dict[str, dict[str, Any]]:
+    """What an artefact in ``folder``, if it is there, says about each of its claims."""
+    path = _path(folder, artefact)
+    if not path.exists():
+        return {}
+    try:
+        content = json.loads(path.read_text("utf8"))
+        return {claim["id"]: _row(claim, content["profile"]) for claim in content["claims"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        why = f"{type(error).__name__}: {error}"
+        raise UserError(f"{path} is damaged ({why}); remove it or make it anew.") from error
 
 
 def _row(claim: dict[str, Any], profile: str) -> dict[str, Any]:
     low, high = claim["interval"] or (None, None)
-    told = {name: claim[name] for name in ("verdict", "value", "threshold")}
-    return {**told, "seeds": " ".join(map(str, claim["seeds"])), "low": low, "high": high, "profile": profile}
+    return {
+        "verdict": claim["verdict"],
+        "value": claim["value"],
+        "threshold": claim["threshold"],
+        "seeds": " ".join(map(str, claim["seeds"])),
+        "low": low,
+        "high": high,
+        "profile": profile,
+    }

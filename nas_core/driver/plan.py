@@ -3,18 +3,17 @@
 import json
 import os
 import tempfile
-from collections.abc import Sequence
-from itertools import chain
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from nas_core import data, papers
-from nas_core.experiments import PROFILES, configs
+from nas_core.choices import STANDARD, Choice
+from nas_core.driver.ledger import check_artefacts
 from nas_core.errors import UserError, choose
 from nas_core.files import writing
-from nas_core.runs import location
 from nas_core.runs.pool import default_jobs
 from nas_core.runs.store import repository
-from nas_core.session import runs_of
+from nas_core.trainers.settings import RunConfig
 
 PARAMETERS = ("profile", "seeds")  # every notebook's parameters cell has these
 
@@ -23,28 +22,49 @@ class Plan:
     """A checked call: nothing in it can still turn out to be misspelt.
 
     ``only``: the artefacts asked for; if none, all that have a notebook, and every notebook. A notebook is executed
-    from top to bottom, so the runs of all its artefacts are needed, whichever were asked for. Anything wrong is a
-    :class:`UserError` before anything is computed.
+    from top to bottom, so the runs of all its artefacts are needed, whichever were asked for. ``formulation``: see
+    :class:`nas_core.choices.Choice`. Anything wrong is a :class:`UserError` before anything is computed.
     """
 
     def __init__(
-        self, profile: str, *, only: Sequence[str] = (), jobs: int | None = None, out: Path | None = None
+        self,
+        profile: str,
+        *,
+        formulation: str = "",
+        only: Sequence[str] = (),
+        jobs: int | None = None,
+        out: Path | None = None,
     ) -> None:
-        self.profile = choose("profile", profile, PROFILES)
+        self.choice = Choice(profile, formulation=formulation)
         self.artefacts = _chosen(only)  # each with the name of its notebook
+        names = set(self.artefacts.values())
         folder = notebooks_folder()
-        every = set() if only else {path.stem for path in folder.glob("*.ipynb")}
-        names = sorted(every | set(self.artefacts.values()))
-        self.runs = {name: runs_of(name) for name in names}  # the catalogue runs that each notebook may ask for
-        runs = dict.fromkeys(chain(*self.runs.values()))
-        self.configs = [config for run in runs for config in configs(run, profile)]
-        for source in dict.fromkeys(config.data for config in self.configs):
-            data.load(source.name, train=source.train, search=source.search, valid=source.valid, test=source.test)
-        self.notebooks = {name: check_notebook(folder / f"{name}.ipynb") for name in names}  # those to execute
-        self.work = location() / "out" / profile  # for executed notebooks and everything unfinished
-        committed = repository() if profile == "laptop" else None  # other profiles' figures stay out of git
-        self.out = check_writable(out or (committed / "figures" if committed else self.work))
+        if not only:
+            names.update(path.stem for path in folder.glob("*.ipynb"))
+        self.runs = {name: papers.runs_of(name) for name in sorted(names)}  # that each notebook may ask for
+        self._configs = {run: self.choice.configs(run) for runs in self.runs.values() for run in runs}
+        _check_data(self.configs)
+        self.notebooks = {name: check_notebook(folder / f"{name}.ipynb") for name in self.runs}  # those to execute
+        self.work = self.choice.folder  # for executed notebooks and everything unfinished
+        self.out = check_writable(out or self._usual_folder())
+        others = [key for key in papers.artefacts().index if key not in self.artefacts]
+        check_artefacts(self.out, others)
         self.jobs = jobs or default_jobs()
+
+    @property
+    def configs(self) -> list[RunConfig]:
+        """The configs of all runs, each once."""
+        return [config for configs in self._configs.values() for config in configs]
+
+    def configs_of(self, notebook: str) -> list[RunConfig]:
+        """The configs of the runs that a notebook may ask for."""
+        return [config for run in self.runs[notebook] for config in self._configs[run]]
+
+    def _usual_folder(self) -> Path:
+        """The committed figures, if these are to replace them: of the laptop profile and the standard formulation."""
+        root = repository()
+        committed = self.choice.profile == "laptop" and self.choice.formulation in ("", STANDARD)
+        return root / "figures" if committed and root is not None else self.work
 
 
 def notebooks_folder() -> Path:
@@ -68,8 +88,9 @@ def check_notebook(path: Path) -> Path:
         raise UserError(f"{path} cannot be read as a notebook ({type(error).__name__}: {error}).") from error
     if kernel != "python3":
         raise UserError(f"{path} asks for the kernel {kernel!r}; only 'python3' is there on every machine.")
-    if missing := [name for name in PARAMETERS if name not in found]:
-        raise UserError(f"{path} has no parameter {missing[0]!r}; its parameters cell must set profile and seeds.")
+    for name in PARAMETERS:
+        if name not in found:
+            raise UserError(f"{path} has no parameter {name!r}; its parameters cell must set profile and seeds.")
     return path
 
 
@@ -81,6 +102,12 @@ def check_writable(folder: Path) -> Path:
         with tempfile.TemporaryFile(dir=folder) as probe:
             probe.write(b"\0" * 65536)
     return folder
+
+
+def _check_data(configs: Iterable[RunConfig]) -> None:
+    """Load every data set once; a missing or damaged one is a :class:`UserError`."""
+    for source in dict.fromkeys(source for config in configs for source in config.images()):
+        data.load(source.name, train=source.train, search=source.search, valid=source.valid, test=source.test)
 
 
 def _chosen(only: Sequence[str]) -> dict[str, str]:

@@ -1,11 +1,16 @@
-"""Refreshes the committed notebooks from executed ones: the outputs come in, what changes from run to run stays out."""
+"""Refreshes the committed notebooks from executed ones: the outputs come in, what changes from run to run stays out.
+
+nbconvert takes out papermill's cells and the metadata of notebook and code cells, and joins streams. It has nothing
+for the rest, which is done here: metadata of text cells, execution counts that begin with 1 again when papermill's
+cell is gone, progress bars and machine paths inside of what was printed.
+"""
 
 import re
 from pathlib import Path
-from typing import Any
 
 import nbformat
-from nbconvert.preprocessors import CoalesceStreamsPreprocessor
+from nbconvert.preprocessors import ClearMetadataPreprocessor, CoalesceStreamsPreprocessor, TagRemovePreprocessor
+from nbformat import NotebookNode
 
 from nas_core.driver.plan import notebooks_folder
 from nas_core.errors import UserError
@@ -13,7 +18,7 @@ from nas_core.files import write_atomic
 from nas_core.runs import location
 from nas_core.runs.store import repository
 
-ADDED = ("injected-parameters", "papermill-error-cell-tag")  # tags of cells that papermill puts in
+ADDED = {"injected-parameters", "papermill-error-cell-tag"}  # tags of cells that papermill puts in
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 AGAIN = "run `python -m nas_core figures` first"
 PROGRESS = re.compile(r"^.*(\d%\|.*|\d(it|s)/(s|it)\]).*$\n?", re.MULTILINE)
@@ -28,14 +33,14 @@ def refresh() -> list[Path]:
     return list(fresh)
 
 
-def _cleaned(path: Path, executed: Path) -> Any:
+def _cleaned(path: Path, executed: Path) -> NotebookNode:
     if not executed.is_file():
         raise UserError(f"{path.name} has not been executed at laptop: {AGAIN}.")
-    old, new = (nbformat.read(each, as_version=4) for each in (path, executed))
-    new.cells = [cell for cell in new.cells if not set(ADDED) & set(cell.metadata.get("tags", ()))]
-    if [(c.cell_type, c.source) for c in old.cells] != [(c.cell_type, c.source) for c in new.cells]:
-        raise UserError(f"{path.name} has changed since it was executed: {AGAIN}.")
+    old = nbformat.read(path, as_version=4)
+    new = nbformat.read(executed, as_version=4)
     clean(new)
+    if _sources(old) != _sources(new):
+        raise UserError(f"{path.name} has changed since it was executed: {AGAIN}.")
     for index, cell in enumerate(new.cells):
         for output in cell.get("outputs", ()):
             if output.get("name") == "stderr" or output.output_type == "error":
@@ -44,32 +49,57 @@ def _cleaned(path: Path, executed: Path) -> Any:
     return new
 
 
-def clean(notebook: Any) -> None:
+def _sources(notebook: NotebookNode) -> list[tuple[str, str]]:
+    return [(cell.cell_type, cell.source) for cell in notebook.cells]
+
+
+def clean(notebook: NotebookNode) -> None:
     """Take papermill's traces, times, versions, progress bars and machine paths out of an executed notebook."""
-    notebook.metadata = nbformat.from_dict({"kernelspec": KERNEL, "language_info": {"name": "python"}})
-    for cell in notebook.cells:
-        tags = cell.metadata.get("tags")
-        cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
+    TagRemovePreprocessor(remove_cell_tags=ADDED).preprocess(notebook, {})
+    ClearMetadataPreprocessor(preserve_cell_metadata_mask={"tags"}).preprocess(notebook, {})
     CoalesceStreamsPreprocessor().preprocess(notebook, {})
+    notebook.metadata.kernelspec = nbformat.from_dict(KERNEL)
+    _clear_text_cells(notebook)
+    _count_again(notebook)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in map(_without_noise, cell.outputs) if _says_something(output)]
+    CoalesceStreamsPreprocessor().preprocess(notebook, {})  # what is gone stood between some
+
+
+def _clear_text_cells(notebook: NotebookNode) -> None:
+    for cell in notebook.cells:
+        if cell.cell_type != "code":
+            tags = cell.metadata.get("tags")
+            cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
+
+
+def _count_again(notebook: NotebookNode) -> None:
     executed = [cell for cell in notebook.cells if cell.get("execution_count") is not None]
     for count, cell in enumerate(executed, start=1):
         cell.execution_count = count
         for output in cell.outputs:
             if output.output_type == "execute_result":
                 output.execution_count = count
-            if output.output_type == "stream":
-                output.text = _without_paths(PROGRESS.sub("", output.text))
-            for kind, text in output.get("data", {}).items():
-                if kind.startswith("text/") and isinstance(text, str):
-                    output.data[kind] = _without_paths(text)
-        cell.outputs = [output for output in cell.outputs if output.get("text", "something").strip()]
-    CoalesceStreamsPreprocessor().preprocess(notebook, {})  # what is gone stood between some
+
+
+def _without_noise(output: NotebookNode) -> NotebookNode:
+    """An output without progress bars and machine paths."""
+    if output.output_type == "stream":
+        output.text = _without_paths(PROGRESS.sub("", output.text))
+    for kind, text in output.get("data", {}).items():
+        if kind.startswith("text/") and isinstance(text, str):
+            output.data[kind] = _without_paths(text)
+    return output
+
+
+def _says_something(output: NotebookNode) -> bool:
+    return output.output_type != "stream" or bool(output.text.strip())
 
 
 def _without_paths(text: str) -> str:
     """Paths in the checkout become relative to it; those in the home folder begin with ~."""
     root = repository()
-    for place, short in ((root, ""), (Path.home(), "~/")):
-        if place is not None:
-            text = text.replace(f"{place}/", short)
-    return text
+    if root is not None:
+        text = text.replace(f"{root}/", "")
+    return text.replace(f"{Path.home()}/", "~/")

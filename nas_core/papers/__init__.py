@@ -55,6 +55,18 @@ def artefacts() -> pd.DataFrame:
     return _artefacts().copy()
 
 
+def choose_artefact(artefact: str) -> str:
+    """``artefact`` if there is one of that id, otherwise a :class:`UserError` that names the nearest."""
+    return choose("artefact", artefact, artefacts().index)
+
+
+def runs_of(notebook: str) -> list[str]:
+    """The runs that artefacts.csv gives to the artefacts of ``notebook``, each once, in the order of the table."""
+    table = artefacts()
+    listed = table.loc[table["notebook"] == notebook, "runs"]
+    return list(dict.fromkeys(" ".join(listed).split()))
+
+
 def claims() -> pd.DataFrame:
     """Every claim by id: artefact ("" if tied to none), paper, grade, sentence, smallest profile, what is measured.
 

@@ -48,12 +48,14 @@ def save(
     runs: Sequence[str],
     verdicts: Sequence[Verdict],
     out: str | Path,
+    formulation: str = "",
     svg: bool = False,
 ) -> Path:
     """Write ``<out>/<paper>/<artefact>`` as .png, .csv, .json and, with ``svg``, .svg; return the path of the .png.
 
     ``figure=None`` draws the table, which otherwise has the numbers that were drawn. The caption line (data set,
-    profile, number of seeds) goes below the picture. Files are written aside and renamed at the end, the
+    profile, number of seeds) goes below the picture. ``formulation`` is that of the runs' supernets, if there are
+    runs. Files are written aside and renamed at the end, the
     .json last; the same arguments give the same bytes. Raises :class:`UserError` for an unknown artefact and for a
     folder that cannot be written.
     """
@@ -72,9 +74,12 @@ def save(
         "dataset": dataset,
         "seeds": [int(seed) for seed in seeds],
         "runs": list(runs),
+        "formulation": formulation,
         "versions": used_versions(),
         "claims": [_claim(verdict) for verdict in verdicts],
     }
+    if not formulation:
+        del content["formulation"]
     files = {place.with_suffix(".png"): picture(figure)}
     if svg:
         files[place.with_suffix(".svg")] = picture(figure, "svg")
