@@ -3,13 +3,14 @@
 import json
 import shutil
 from argparse import Namespace
+from pathlib import Path
 from typing import Any
 
 from nas_core.errors import UserError, choose
 from nas_core.files import writing
+from nas_core.runs import checkpoints, heartbeat, sources
 from nas_core.runs.lock import holder, unlock
-from nas_core.runs.replay import fingerprint
-from nas_core.runs.store import FILE, checkpoints, folder_of, location, read
+from nas_core.runs.store import RECORD, folder_of, location, read
 from nas_core.runs.tree import Damaged
 
 
@@ -30,31 +31,63 @@ def _list(args: Namespace) -> int:
     """The records and the runs under way, one a line."""
     print(f"{'key':44} {'profile':8} {'steps':>7} {'seconds':>8} {'MB':>6}  state")
     for key in _keys([]):
-        folder, facts = folder_of(key), dict[str, Any]()
-        state = "interrupted, has a checkpoint" if checkpoints(folder) else "interrupted"
-        if (folder / FILE).exists():
-            try:
-                facts = read(folder)["provenance"]
-                state = "valid" if fingerprint() in facts["fingerprints"] else "source has changed, to be replayed"
-            except Damaged as error:
-                state = f"damaged: {error}"
-        if who := holder(folder):
-            state = f"computed at the moment by {who}"
-        size = sum(path.stat().st_size for path in folder.glob("*")) / 1e6
-        profile, steps, seconds = (facts.get(name, "-") for name in ("profile", "steps", "wall_seconds"))
-        print(f"{key:44} {profile:8} {steps:>7} {str(seconds).partition('.')[0]:>8} {size:6.1f}  {state}")
+        folder = folder_of(key)
+        facts, state = _facts_and_state(folder)
+        sizes = [path.stat().st_size for path in folder.glob("*") if path.is_file()]
+        size = sum(sizes) / 1e6
+        profile = facts.get("profile", "-")
+        steps = facts.get("steps", "-")
+        seconds = str(facts.get("wall_seconds", "-")).partition(".")[0]
+        print(f"{key:44} {profile:8} {steps:>7} {seconds:>8} {size:6.1f}  {state}")
     return 0
+
+
+def _facts_and_state(folder: Path) -> tuple[dict[str, Any], str]:
+    """The provenance of the record in ``folder``, if it is intact, and how the run is, in words."""
+    facts: dict[str, Any] = {}
+    state = "interrupted"
+    if checkpoints.paths(folder):
+        state = "interrupted, has a checkpoint"
+    if (folder / RECORD).exists():
+        try:
+            content, _ = read(folder)
+        except Damaged as error:
+            state = f"damaged: {error}"
+        else:
+            facts = content["provenance"]
+            state = _validity(facts)
+    who = holder(folder)
+    if who is not None:
+        beat = heartbeat.read(folder)
+        step = f", step {beat.done} of {beat.total}" if beat else ""
+        state = f"computed at the moment by {who}{step}"
+    return facts, state
+
+
+def _validity(facts: dict[str, Any]) -> str:
+    """Whether the record with this provenance comes from the present source."""
+    module, _, _ = facts.get("trainer", "").partition(":")
+    try:
+        source = sources.of_module(module)
+    except (UserError, ImportError) as error:
+        return f"source unknown: {error}"
+    return "valid" if source in facts.get("fingerprints", ()) else "source has changed, to be replayed"
 
 
 def _show(args: Namespace) -> int:
     """Config, provenance and the tables' columns of one record, as JSON."""
     (key,) = _keys(args.keys)
     try:
-        content = read(folder_of(key))
+        content, _ = read(folder_of(key))
     except Damaged as error:
         raise UserError(f"no intact record of {key}: {error}.") from error
-    tables = {name: list(columns) for name, columns in content["result"]["table"].items()}
-    print(json.dumps({"key": key, **{k: content[k] for k in ("config", "provenance")}, "tables": tables}, indent=2))
+    shown = {
+        "key": key,
+        "config": content["config"],
+        "provenance": content["provenance"],
+        "tables": {name: list(columns) for name, columns in content["tables"].items()},
+    }
+    print(json.dumps(shown, indent=2))
     return 0
 
 
@@ -64,7 +97,8 @@ def _clear(args: Namespace) -> int:
         raise UserError("name the records to delete: keys or --all.")
     keys = _keys([] if args.all else args.keys)
     for key in keys:
-        if who := holder(folder_of(key)):
+        who = holder(folder_of(key))
+        if who is not None:
             raise UserError(f"{key} is being computed by {who}; stop that first, or `runs unlock {key}`.")
     for key in keys:
         with writing(folder_of(key)):
@@ -74,11 +108,14 @@ def _clear(args: Namespace) -> int:
 
 
 def _unlock(args: Namespace) -> int:
-    """Release claims, whoever holds them; all, if no key is given."""
-    held = {key: who for key in _keys(args.keys) if (who := holder(folder_of(key)))}
-    for key, who in held.items():
-        unlock(folder_of(key))
-        print(f"unlocked {key}, claimed by {who}")
+    """Release locks, whoever holds them; all, if no key is given."""
+    held = 0
+    for key in _keys(args.keys):
+        who = holder(folder_of(key))
+        if who is not None:
+            unlock(folder_of(key))
+            print(f"unlocked {key}, held by {who}")
+            held += 1
     if not held:
         print("nothing was locked")
     return 0
@@ -86,11 +123,15 @@ def _unlock(args: Namespace) -> int:
 
 def _keys(given: list[str]) -> list[str]:
     """The keys that begin as ``given``, each the only one; those of all runs in the store if none is given."""
-    every = sorted(folder.name for folder in (location() / "records").glob("*"))
+    every = sorted(folder.name for folder in (location() / "records").glob("[!.]*") if folder.is_dir())
+    if not given:
+        return every
     found = []
-    for key in given:
-        begun = [key] if key in every else [k for k in every if k.startswith(key)]
+    for beginning in given:
+        begun = [key for key in every if key.startswith(beginning)]
+        if beginning in every:
+            begun = [beginning]
         if len(begun) > 1:
-            raise UserError(f"{key!r} is the beginning of {len(begun)} keys: {', '.join(begun)}.")
-        found += begun or [choose("record", key, every)]
-    return list(dict.fromkeys(found)) if given else every
+            raise UserError(f"{beginning!r} is the beginning of {len(begun)} keys: {', '.join(begun)}.")
+        found += begun or [choose("record", beginning, every)]
+    return list(dict.fromkeys(found))

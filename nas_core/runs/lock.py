@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from nas_core.files import make_folder, writing
+from nas_core.files import make_folder, remove, writing
 
 POLL = 0.5  # seconds between two looks at somebody else's lock
 
@@ -17,6 +17,8 @@ POLL = 0.5  # seconds between two looks at somebody else's lock
 def lock(folder: Path, wait: Callable[[str], object]) -> IO[str]:
     """Take the lock on ``folder``, which lasts until the file returned is closed; ``wait`` hears whom we wait for."""
     path = make_folder(folder) / "lock"
+    if path.is_dir():
+        remove(path)
     while True:
         if (who := holder(folder)) is not None:
             wait(who)
@@ -36,7 +38,7 @@ def lock(folder: Path, wait: Callable[[str], object]) -> IO[str]:
 
 def holder(folder: Path) -> str | None:
     """The living process that holds the lock on ``folder``, in words, if there is one."""
-    with suppress(FileNotFoundError), open(folder / "lock") as file:
+    with suppress(OSError), open(folder / "lock", errors="replace") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -46,4 +48,4 @@ def holder(folder: Path) -> str | None:
 
 def unlock(folder: Path) -> None:
     """Let others lock ``folder``, whoever holds the lock now."""
-    (folder / "lock").unlink(missing_ok=True)
+    remove(folder / "lock")

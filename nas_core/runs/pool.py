@@ -1,27 +1,21 @@
-"""Several runs over the cores of this machine: the longest first, each in a worker, whatever happens to the others.
-
-One bar over all of them shows the time left and who is at which step.
-"""
-
-from __future__ import annotations
+"""Several runs over the cores of this machine: needed ones first, the longest first, whatever happens to the others."""
 
 import os
-import sys
-import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from functools import partial
-from typing import Any
 
-from tqdm import tqdm
-
-from nas_core.trainers.settings import RunConfig
 from nas_core.errors import UserError
+from nas_core.runs.compute import attempt
 from nas_core.runs.lock import holder
-from nas_core.runs.compute import Build, attempt
+from nas_core.runs.progress import Progress, watched
+from nas_core.runs.replay import Build
+from nas_core.runs.slot import Slot
 from nas_core.runs.store import folder_of
-from nas_core.workers import Worker, spread
+from nas_core.trainers.settings import RunConfig
 
-FORMAT = "{percentage:3.0f}%|{bar:20}| {elapsed}, {remaining} left{postfix}"
+__all__ = ["Progress", "default_jobs", "run_all", "watched"]
+LOOK = 0.2  # seconds between two looks at what workers say
 
 
 def default_jobs() -> int:
@@ -34,67 +28,106 @@ def default_jobs() -> int:
 
 
 def run_all(configs: Sequence[RunConfig], build: Build, jobs: int, progress: Progress) -> dict[str, str]:
-    """Bring the records of all ``configs`` about; returns what went wrong, by key."""
-    waiting = sorted(configs, key=lambda config: -config.cost())
-    lock = threading.Lock()
+    """Bring the records of all ``configs`` about; returns what went wrong, by key.
 
-    def next_one(worker: Worker | None) -> tuple[str, str | None]:
-        with lock:  # the longest run that nobody else computes, or else the longest
-            config = min(waiting, key=lambda config: holder(folder_of(config.key())) is not None)
-            waiting.remove(config)
-        tell = partial(progress.tell, config)
-        message = worker.call(attempt, config, build, tell=tell) if worker else attempt(config, build, tell)
-        progress.end(config, message)
-        return config.key(), message
-
+    ``configs``: needed ones first; what they need and is not among them has a valid record.
+    """
+    schedule = Schedule(configs, progress)
     if jobs == 1 or len(configs) == 1:
-        ended = [next_one(None) for _ in configs]
+        _one_by_one(schedule, build)
     else:
-        ended = list(spread(configs, jobs, lambda worker, _: next_one(worker)))
-    return {key: message for key, message in ended if message is not None}
+        _side_by_side(schedule, build, min(jobs, len(configs)))
+    return schedule.failures
 
 
-def watched() -> bool:
-    """Whether a person sees standard error: in a terminal or a notebook; a log gets no bar."""
-    ipython = sys.modules.get("IPython")
-    return sys.stderr.isatty() or (ipython is not None and ipython.get_ipython() is not None)
+class Schedule:
+    """Which run comes next, and which cannot come any more."""
 
+    def __init__(self, configs: Sequence[RunConfig], progress: Progress) -> None:
+        self.progress = progress
+        self.failures: dict[str, str] = {}
+        self.waiting = {config.key(): config for config in configs}
+        self.unfinished = set(self.waiting)
+        self.length = chain_lengths(configs)
 
-class Progress:
-    """Every run counts with its cost; ``echo`` prints a line, above the bar if there is one."""
-
-    def __init__(self, configs: Sequence[RunConfig], show: bool, echo: Callable[[str], None]) -> None:
-        self.echo, self.lock = echo, threading.Lock()
-        self.share: dict[str, float] = {}  # of a run that is done, by key
-        self.steps: dict[str, str] = {}
-        total, hidden = sum(config.cost() for config in configs), not (show and watched())
-        self.bar = tqdm(total=total, disable=hidden, leave=False, bar_format=FORMAT, smoothing=0, miniters=0)
-        self.close = self.bar.close
-
-    def tell(self, config: RunConfig, *news: Any) -> None:
-        """A line about a run, or its steps done, steps in all, and steps done before this process came."""
-        with self.lock:
-            if isinstance(news[0], str):
-                with tqdm.external_write_mode():
-                    self.echo(f"{config.run} seed {config.seed} ({config.profile}): {news[0]}")
-            elif not self.bar.disable:
-                done, total, first = news
-                self.steps[config.key()] = f"{config.run} s{config.seed} {done}/{total}"
-                self._advance(config, done / total, first / total)
+    def next(self) -> RunConfig | None:
+        """The run that begins now, if any can: one that nobody else computes, then the longest."""
+        ready = [config for config in self.waiting.values() if self._ready(config)]
+        if not ready:
+            return None
+        config = min(ready, key=self._order)
+        del self.waiting[config.key()]
+        self.progress.begin(config)
+        return config
 
     def end(self, config: RunConfig, failure: str | None) -> None:
-        """A run is done, or has failed."""
-        with self.lock:
-            self.steps.pop(config.key(), None)
-            if not self.bar.disable:
-                self._advance(config, 1.0, 1.0)
-        if failure is not None:
-            self.tell(config, f"failed: {failure}")
+        """A run is done, or has failed, and with it those that need it."""
+        self.unfinished.discard(config.key())
+        self.progress.end(config, failure)
+        if failure is None:
+            return
+        self.failures[config.key()] = failure
+        for other in list(self.waiting.values()):
+            needs = {need.key() for need in other.needs()}
+            if config.key() in needs and other.key() in self.waiting:
+                del self.waiting[other.key()]
+                self.end(other, f"it needs {config.key()}, which failed")
 
-    def _advance(self, config: RunConfig, share: float, found: float) -> None:
-        """A run is done to this share, of which the share ``found`` when it came up is not counted in the speed."""
-        if config.key() not in self.share:
-            self.bar.initial += config.cost() * found
-        self.bar.set_postfix_str(", ".join(self.steps.values()), refresh=False)
-        self.bar.update(config.cost() * (share - self.share.get(config.key(), 0.0)))
-        self.share[config.key()] = share
+    def _ready(self, config: RunConfig) -> bool:
+        return not any(need.key() in self.unfinished for need in config.needs())
+
+    def _order(self, config: RunConfig) -> tuple[bool, float]:
+        computed_elsewhere = holder(folder_of(config.key())) is not None
+        return computed_elsewhere, -self.length[config.key()]
+
+
+def chain_lengths(configs: Sequence[RunConfig]) -> dict[str, float]:
+    """By key, the cost of a run and of the longest chain of runs that wait for it; ``configs``: needed ones first."""
+    after = {config.key(): 0.0 for config in configs}
+    lengths = {}
+    for config in reversed(configs):
+        key = config.key()
+        lengths[key] = config.cost() + after[key]
+        for need in config.needs():
+            after[need.key()] = max(after.get(need.key(), 0.0), lengths[key])
+    return lengths
+
+
+def _one_by_one(schedule: Schedule, build: Build) -> None:
+    """All runs in this process."""
+    progress = schedule.progress
+    while (config := schedule.next()) is not None:
+        failure = attempt(config, build, partial(progress.say, config), progress.look)
+        schedule.end(config, failure)
+
+
+def _side_by_side(schedule: Schedule, build: Build, jobs: int) -> None:
+    """Every run in one of ``jobs`` workers; when this ends early, by Ctrl-C say, no worker goes on."""
+    progress = schedule.progress
+    idle = [Slot() for _ in range(jobs)]
+    busy: dict[Future[str | None], tuple[Slot, RunConfig]] = {}
+    slots = list(idle)
+    try:
+        while True:
+            while idle and (config := schedule.next()) is not None:
+                slot = idle.pop()
+                busy[slot.submit(_attempt, config, build)] = slot, config
+            if not busy:
+                return
+            done, _ = wait(busy, timeout=LOOK, return_when=FIRST_COMPLETED)
+            for slot, config in busy.values():
+                for line in slot.lines():
+                    progress.say(config, line)
+            for future in done:
+                slot, config = busy.pop(future)
+                schedule.end(config, slot.outcome(future))
+                idle.append(slot)
+            progress.look()
+    finally:
+        for slot in slots:
+            slot.close()
+
+
+def _attempt(config: RunConfig, build: Build, say: Callable[[str], object]) -> str | None:
+    """:func:`nas_core.runs.compute.attempt` in a worker, whose heartbeats the parent reads."""
+    return attempt(config, build, say, lambda: None)

@@ -1,25 +1,36 @@
-"""What is kept of a run: its record and, until that is there, checkpoints; every file is verified when it is read.
+"""Records: what is kept of a run that is done, as files that other tools open; all of it is verified when it is read.
 
-Checkpoints are written every few seconds, at any step, so that a killed run goes on where it was.
+A record that is not whole, or that belongs to another run, is :class:`Damaged`: named, and never used.
 """
 
+import hashlib
+import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import safetensors.numpy
+import safetensors.torch
+from torch import Tensor
 
 from nas_core.cells.genotype import Genotype
-from nas_core.trainers.settings import RunConfig
-from nas_core.errors import UserError, choose
-from nas_core.runs import tree
+from nas_core.errors import choose
+from nas_core.files import remove, write_together, writing
+from nas_core.runs import tables, tree
+from nas_core.runs.checkpoints import write_state
 from nas_core.runs.tree import Damaged
 from nas_core.trainers.result import Result
+from nas_core.trainers.settings import RunConfig
 
-FILE, ANCHORS, FORMAT = "record.safetensors", "anchors.safetensors", 3
+RECORD, ANCHORS = "record.json", "anchors.safetensors"
+ARRAYS, WEIGHTS = "arrays.safetensors", "weights.safetensors"
+FORMAT = 4
+SECTIONS = ("config", "provenance", "tables", "genotypes", "files")
 
 
 def location() -> Path:
@@ -42,101 +53,180 @@ def folder_of(key: str) -> Path:
 
 @dataclass(frozen=True)
 class Record:
-    """What a run left behind."""
+    """What a run left behind; ``result`` is as the trainer returned it."""
 
     config: RunConfig
     folder: Path
     provenance: dict[str, Any]
-    result: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False, compare=False)  # see :func:`plain`
+    result: Result = field(repr=False, compare=False)
 
     def table(self, name: str) -> pd.DataFrame:
-        """The table ``name``, exactly as the trainer returned it."""
-        return pd.DataFrame(self.result["table"][choose("table", name, self.result["table"])])
+        """The table ``name``."""
+        return self.result.tables[choose("table", name, self.result.tables)].copy()
 
     def array(self, name: str) -> np.ndarray:
-        """The array ``name``, exactly as the trainer returned it."""
-        return self.result["array"][choose("array", name, self.result["array"])]
+        """The array ``name``."""
+        return self.result.arrays[choose("array", name, self.result.arrays)]
 
     @property
     def genotypes(self) -> dict[str, list[Genotype]]:
         """The derived genotypes by name, usually one for every epoch."""
-        return {k: [Genotype.from_json(text) for text in v] for k, v in self.result["genotypes"].items()}
+        return self.result.genotypes
+
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        """The weights by name, where a later run needs them."""
+        return self.result.weights
+
+    @cached_property
+    def digest(self) -> str:
+        """Equal for two records exactly when their results are equal bit for bit."""
+        return tree.digest(digests(self.result))
+
+
+def digests(result: Result) -> dict[str, str]:
+    """A digest of every part of a result: what "equal bit for bit" compares."""
+    found = {}
+    for name, frame in result.tables.items():
+        found[f"table {name}"] = _sha256(tables.encode(name, frame) + repr(tables.columns(frame)).encode())
+    for name, array in result.arrays.items():
+        found[f"array {name}"] = tree.digest(array)
+    for name, genotypes in result.genotypes.items():
+        found[f"genotypes {name}"] = tree.digest([asdict(genotype) for genotype in genotypes])
+    for name, weight in result.weights.items():
+        found[f"weights {name}"] = tree.digest(weight)
+    return found
 
 
 def write_record(
     folder: Path, config: RunConfig, result: Result, provenance: dict[str, Any], anchors: dict[str, Any]
 ) -> None:
-    """Write the record of a finished run; ``anchors`` are for :mod:`nas_core.runs.replay` alone."""
-    content = {"config": config.model_dump(mode="json"), "provenance": provenance, "result": plain(result)}
-    tree.save(folder / ANCHORS, anchors)
-    tree.save(folder / FILE, {"format": FORMAT, **content})
+    """Write the record of a finished run; ``anchors`` are for :mod:`nas_core.runs.replay` alone.
+
+    Raises ValueError, before anything is written, where the result cannot be stored exactly.
+    """
+    files = _files(result)
+    content = {
+        "format": FORMAT,
+        "config": config.identity(),
+        "provenance": provenance,
+        "tables": {name: tables.columns(frame) for name, frame in result.tables.items()},
+        "genotypes": {name: [asdict(each) for each in every] for name, every in result.genotypes.items()},
+        "files": {name: _sha256(data) for name, data in files.items()},
+    }
+    files[RECORD] = _signed(content)  # the last to be renamed: until then there is no record, or it does not match
+    write_state(folder / ANCHORS, config, anchors)
+    for name in files:
+        if (folder / name).is_dir():
+            remove(folder / name)
+    with writing(folder / RECORD):
+        write_together({folder / name: data for name, data in files.items()})
+    for path in folder.glob("*.csv"):
+        if path.name not in files:
+            remove(path)  # a table of an earlier record
 
 
-def plain(result: Result) -> dict[str, dict[str, Any]]:
-    """A result as it is stored: tables by their columns."""
-    tables = {name: _columns(name, frame) for name, frame in result.tables.items()}
-    return {"table": tables, "array": result.arrays, "genotypes": result.genotypes}
+def rewrite_provenance(record: Record) -> None:
+    """Write what ``record.provenance`` says now into the record."""
+    content, _ = read(record.folder)
+    content["provenance"] = record.provenance
+    with writing(record.folder / RECORD):
+        write_together({record.folder / RECORD: _signed(content)})
 
 
-def read(folder: Path) -> dict[str, Any]:
-    """All that a record holds; raises :class:`Damaged`."""
-    content = tree.load(folder / FILE)
-    if content["format"] != FORMAT:
-        raise Damaged(f"{folder / FILE} has format {content['format']}, not {FORMAT}")
-    return content
+def read(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """What a record's JSON says and its other files by name, all of it verified; raises :class:`Damaged`."""
+    path = folder / RECORD
+    content = _read_json(path)
+    if content.get("format") != FORMAT:
+        raise Damaged(f"{path} has format {content.get('format')}, not {FORMAT}")
+    missing = [name for name in SECTIONS if name not in content]
+    if missing:
+        raise Damaged(f"{path} lacks {', '.join(missing)}")
+    files = {}
+    for name, sha256 in content["files"].items():
+        try:
+            files[name] = (folder / name).read_bytes()
+        except OSError as error:
+            raise Damaged(f"{folder / name} cannot be read ({error.strerror})") from error
+        if _sha256(files[name]) != sha256:
+            raise Damaged(f"{folder / name} does not match its checksum in {RECORD}")
+    return content, files
 
 
 def open_record(folder: Path, config: RunConfig) -> Record:
     """The record in ``folder``, every bit of it verified; raises :class:`Damaged`."""
-    content = read(folder)
-    if content["config"] != config.model_dump(mode="json"):
-        raise Damaged(f"{folder / FILE} belongs to another configuration")
-    return Record(config, folder, content["provenance"], content["result"])
-
-
-def _columns(name: str, frame: pd.DataFrame) -> dict[str, Any]:
-    """A table's columns, numbers as arrays and the rest as lists; raises ValueError where that would lose something."""
-    columns = {str(k): v.to_numpy() if v.dtype.kind in "biuf" else v.tolist() for k, v in frame.items()}
+    content, files = read(folder)
+    if content["config"] != json.loads(json.dumps(config.identity())):
+        raise Damaged(f"{folder / RECORD} belongs to another configuration")
     try:
-        pd.testing.assert_frame_equal(frame, pd.DataFrame(columns), check_exact=True)
-    except AssertionError as error:
-        raise ValueError(f"table {name!r} cannot be stored exactly: {error}") from error
-    return columns
+        result = _result(content, files)
+    except Exception as error:  # whole, but written by something else
+        raise Damaged(f"{folder / RECORD} cannot be read ({type(error).__name__}: {error})") from error
+    return Record(config, folder, content["provenance"], result)
 
 
-def interval() -> float:
-    """Seconds between two checkpoints: ``$NAS_CHECKPOINT_SECONDS``, by default 15."""
-    text = os.environ.get("NAS_CHECKPOINT_SECONDS", "15")
+def _files(result: Result) -> dict[str, bytes]:
+    """The files that a record consists of besides its JSON, by name."""
+    files = {}
+    for name, frame in result.tables.items():
+        if not name or Path(name).name != name or name.startswith("."):
+            raise ValueError(f"table {name!r} cannot be stored: the name of a table is the name of its file")
+        files[f"{name}.csv"] = tables.encode(name, frame)
+    if result.arrays:
+        arrays = {name: np.array(array, order="C") for name, array in result.arrays.items()}
+        files[ARRAYS] = _exact("arrays", arrays, safetensors.numpy.save, safetensors.numpy.load)
+    if result.weights:
+        weights = {name: weight.detach().cpu().clone().contiguous() for name, weight in result.weights.items()}
+        files[WEIGHTS] = _exact("weights", weights, safetensors.torch.save, safetensors.torch.load)
+    return files
+
+
+def _exact(what: str, values: Any, save: Callable[[Any], bytes], load: Callable[[bytes], Any]) -> bytes:
+    """``save(values)``; raises ValueError unless ``load`` gives the same values back, bit for bit."""
     try:
-        return float(text)
-    except ValueError:
-        raise UserError(f"NAS_CHECKPOINT_SECONDS must be a number of seconds, not {text!r}.") from None
+        data = save(values)
+        again = load(data)
+        lost = [name for name, value in values.items() if tree.digest(again[name]) != tree.digest(value)]
+    except Exception as error:  # a type that safetensors does not have
+        raise ValueError(f"the {what} cannot be stored: {error}") from error
+    if lost:
+        raise ValueError(f"the {what} {', '.join(lost)} cannot be stored exactly")
+    return data
 
 
-def save_checkpoint(folder: Path, step: int, state: Any) -> None:
-    """Write the state after ``step`` steps; of those before, only the newest stays, in case this one is damaged."""
-    tree.save(folder / f"step-{step:09d}.safetensors", state)
-    clear_checkpoints(folder, keep=2)
+def _result(content: dict[str, Any], files: dict[str, bytes]) -> Result:
+    result = Result()
+    for name, dtypes in content["tables"].items():
+        result.tables[name] = tables.decode(files[f"{name}.csv"], dtypes)
+    for name, genotypes in content["genotypes"].items():
+        result.genotypes[name] = [Genotype.from_dict(genotype) for genotype in genotypes]
+    if ARRAYS in files:
+        result.arrays = safetensors.numpy.load(files[ARRAYS])
+    if WEIGHTS in files:
+        result.weights = safetensors.torch.load(files[WEIGHTS])
+    return result
 
 
-def latest_checkpoint(folder: Path, say: Callable[[str], object]) -> Any | None:
-    """The newest intact state, or None; a damaged one is named through ``say`` and removed."""
-    for path in reversed(checkpoints(folder)):
-        try:
-            return tree.load(path)
-        except Damaged as error:
-            say(f"damaged checkpoint: {error}; using the one before it, if any")
-            path.unlink(missing_ok=True)
-    return None
+def _signed(content: dict[str, Any]) -> bytes:
+    """JSON with a checksum of itself."""
+    sha256 = _sha256(json.dumps(content, allow_nan=False).encode())
+    return json.dumps({**content, "sha256": sha256}, indent=1, allow_nan=False).encode()
 
 
-def clear_checkpoints(folder: Path, keep: int = 0) -> None:
-    """Remove all but the newest ``keep`` checkpoints, and what a killed process left half-written."""
-    paths = checkpoints(folder)
-    for path in [*paths[: len(paths) - keep], *folder.glob(".*")]:
-        path.unlink(missing_ok=True)
+def _read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a file that :func:`_signed` made."""
+    try:
+        data = path.read_bytes()
+        content = json.loads(data)
+        del content["sha256"]
+        intact = _signed(content) == data
+    except Exception as error:  # a damaged file can fail in any way: no file, no text, no JSON, no object
+        raise Damaged(f"{path} cannot be read ({type(error).__name__}: {error})") from error
+    if not intact:
+        raise Damaged(f"{path} does not match its checksum")
+    return content
 
 
-def checkpoints(folder: Path) -> list[Path]:
-    """All checkpoints of a run, the newest last."""
-    return sorted(folder.glob("step-*.safetensors"))
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

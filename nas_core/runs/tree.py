@@ -22,9 +22,9 @@ def save(path: Path, tree: Any) -> None:
 
     Tensors are named after their place; the rest is JSON in the file's header. TypeError names the place of all else.
     """
-    structure, tensors = _encode(tree)
-    header = json.dumps([structure, _checksum(structure, tensors)])
-    write_atomic(path, safetensors.torch.save(tensors, metadata={"tree": header}))  # one entry: they are not ordered
+    structure, tensors = _encode(tree, strides=True)
+    metadata = {"structure": structure, "sha256": _checksum(structure, tensors)}
+    write_atomic(path, safetensors.torch.save(tensors, metadata=metadata))
 
 
 def load(path: Path) -> Any:
@@ -34,9 +34,11 @@ def load(path: Path) -> Any:
     """
     try:
         data = path.read_bytes()
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
-        (structure, sha256), tensors = json.loads(header["tree"]), safetensors.torch.load(data)
-        intact = sha256 == _checksum(structure, tensors)
+        length = int.from_bytes(data[:8], "little")  # of the header
+        metadata = json.loads(data[8 : 8 + length])["__metadata__"]
+        structure = metadata["structure"]
+        tensors = safetensors.torch.load(data)
+        intact = metadata["sha256"] == _checksum(structure, tensors)
     except Exception as error:  # a damaged file can fail in any way: unreadable, no header, no JSON, wrong lengths
         raise Damaged(f"{path} cannot be read ({type(error).__name__}: {error})") from error
     if not intact:
@@ -53,46 +55,65 @@ def _checksum(structure: str, tensors: dict[str, torch.Tensor]) -> str:
     return hashlib.sha256(structure.encode() + safetensors.torch.save(tensors)).hexdigest()
 
 
-def _encode(tree: Any, *, strides: bool = True) -> tuple[str, dict[str, torch.Tensor]]:
-    """The tree's structure as JSON, with the strides of tensors that are not stored row by row; its tensors by name."""
-    tensors: dict[str, torch.Tensor] = {}
+def _encode(tree: Any, *, strides: bool) -> tuple[str, dict[str, torch.Tensor]]:
+    """The tree's structure as JSON, and its tensors by name."""
+    encoder = _Encoder(strides)
+    structure = json.dumps(encoder.encode(tree, ""))
+    return structure, encoder.tensors
 
-    def walk(value: Any, place: str) -> Any:
+
+class _Encoder:
+    """Collects the tensors of a tree; ``strides``: whether the structure says how they lie in memory."""
+
+    def __init__(self, strides: bool) -> None:
+        self.strides = strides
+        self.tensors: dict[str, torch.Tensor] = {}
+
+    def encode(self, value: Any, place: str) -> Any:
+        """The JSON for a part of the tree: plain values and lists as they are, all else as {kind: content}."""
         if isinstance(value, torch.Tensor):
-            name = place.strip("/") or "root"
-            while name in tensors or name == "__metadata__":
-                name += "+"
-            value = value.detach().cpu()
-            tensors[name] = value.clone(memory_format=torch.contiguous_format)  # safetensors refuses shared memory
-            dense = torch.empty_like(value).stride() == value.stride() != tensors[name].stride()
-            return {"tensor": [name, value.stride() if dense and strides else None]}
+            return {"tensor": self._tensor(value.detach().cpu(), place)}
         if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "biufc":
             kind = "array" if isinstance(value, np.ndarray) else "scalar"
-            return {kind: walk(torch.from_numpy(np.array(value)), place)}
+            return {kind: self.encode(torch.from_numpy(np.array(value)), place)}
         if value is None or isinstance(value, (bool, str, int, float)):
             return value
         if isinstance(value, dict):
-            return {"dict": [[walk(k, place), walk(v, f"{place}/{k}")] for k, v in value.items()]}
+            return {"dict": [self._item(key, content, place) for key, content in value.items()]}
         if isinstance(value, (list, tuple)):
-            items = [walk(v, f"{place}/{i}") for i, v in enumerate(value)]
-            return items if isinstance(value, list) else {"tuple": items}
+            parts = [self.encode(part, f"{place}/{i}") for i, part in enumerate(value)]
+            return parts if isinstance(value, list) else {"tuple": parts}
         raise TypeError(f"cannot store a {type(value).__name__} (at {place or '/'})")
 
-    return json.dumps(walk(tree, "")), tensors
+    def _item(self, key: Any, content: Any, place: str) -> list[Any]:
+        return [self.encode(key, place), self.encode(content, f"{place}/{key}")]
+
+    def _tensor(self, value: torch.Tensor, place: str) -> list[Any]:
+        """Keep a tensor; returns its name, and its strides if it is not stored row by row."""
+        name = place.strip("/") or "root"
+        while name in self.tensors or name == "__metadata__":
+            name += "+"
+        rows = value.clone(memory_format=torch.contiguous_format)  # safetensors refuses shared memory
+        self.tensors[name] = rows
+        dense = torch.empty_like(value).stride() == value.stride()
+        if self.strides and dense and value.stride() != rows.stride():
+            return [name, value.stride()]
+        return [name, None]
 
 
 def _decode(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
     if isinstance(value, list):
-        return [_decode(v, tensors) for v in value]
+        return [_decode(part, tensors) for part in value]
     if not isinstance(value, dict):
         return value
     ((kind, content),) = value.items()
     if kind == "dict":
-        return {_decode(k, tensors): _decode(v, tensors) for k, v in content}
+        return {_decode(key, tensors): _decode(part, tensors) for key, part in content}
     if kind == "tuple":
-        return tuple(_decode(v, tensors) for v in content)
+        return tuple(_decode(part, tensors) for part in content)
     if kind == "tensor":
-        stored = tensors[content[0]]
-        return torch.empty_strided(stored.shape, content[1] or stored.stride(), dtype=stored.dtype).copy_(stored)
+        name, strides = content
+        stored = tensors[name]
+        return torch.empty_strided(stored.shape, strides or stored.stride(), dtype=stored.dtype).copy_(stored)
     array = _decode(content, tensors).numpy()
     return array if kind == "array" else array[()]

@@ -8,7 +8,7 @@ import pytest
 import toy
 
 import nas_core.runs
-from nas_core.runs import Record, compute, replay
+from nas_core.runs import Record, sources
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +47,6 @@ def source(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """A function that pretends that the source is another."""
 
     def become(text: str) -> None:
-        monkeypatch.setattr(compute, "fingerprint", lambda: text)
-        monkeypatch.setattr(replay, "fingerprint", lambda: text)
+        monkeypatch.setattr(sources, "fingerprint", lambda config: text)
 
     return become

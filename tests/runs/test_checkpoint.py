@@ -6,32 +6,40 @@ import re
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import toy
-from toy_tools import content, in_child, interrupted_at
+from toy_tools import FILES, content, in_child, interrupted_at
 
 from nas_core.errors import UserError
-from nas_core.runs import RunsFailed, store
-from nas_core.runs.store import clear_checkpoints, interval, latest_checkpoint, save_checkpoint
+from nas_core.runs import RunsFailed, checkpoints
+from nas_core.runs.checkpoints import clear, intact, interval, save
+
+CONFIG = toy.ToyConfig()
 
 
-def test_the_last_two_are_kept_and_the_newest_is_used(tmp_path: Path) -> None:
-    assert latest_checkpoint(tmp_path, pytest.fail) is None
+def states(folder: Path, say=pytest.fail, config: toy.ToyConfig = CONFIG) -> list[Any]:
+    """The intact states in a folder, the newest first."""
+    return [state for _, state in intact(folder, config, say)]
+
+
+def test_the_last_two_are_kept_and_the_newest_comes_first(tmp_path: Path) -> None:
+    assert states(tmp_path) == []
     for step in (1, 2, 10):
-        save_checkpoint(tmp_path, step, {"n": step})
+        save(tmp_path, CONFIG, step, {"n": step})
     assert sorted(p.stem for p in tmp_path.iterdir()) == ["step-000000002", "step-000000010"]
-    assert latest_checkpoint(tmp_path, pytest.fail) == {"n": 10}
-    clear_checkpoints(tmp_path)
-    assert latest_checkpoint(tmp_path, pytest.fail) is None
+    assert states(tmp_path) == [{"n": 10}, {"n": 2}]
+    clear(tmp_path)
+    assert states(tmp_path) == []
 
 
 def test_a_damaged_one_is_named_and_the_one_before_it_used(tmp_path: Path) -> None:
     for step in (1, 2):
-        save_checkpoint(tmp_path, step, {"n": step})
+        save(tmp_path, CONFIG, step, {"n": step})
     (tmp_path / "step-000000002.safetensors").write_bytes(b"damaged")
     said: list[str] = []
-    assert latest_checkpoint(tmp_path, said.append) == {"n": 1}
+    assert states(tmp_path, said.append) == [{"n": 1}]
     assert len(said) == 1
     assert "step-000000002.safetensors" in said[0]
 
@@ -40,7 +48,7 @@ def test_they_are_written_by_time_and_at_the_end(obtain, monkeypatch: pytest.Mon
     monkeypatch.setenv("NAS_CHECKPOINT_SECONDS", "15")
     now, saved = 100.0, []
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    monkeypatch.setattr(store, "save_checkpoint", lambda folder, step, state: saved.append(step))
+    monkeypatch.setattr(checkpoints, "save", lambda folder, config, step, state: saved.append(step))
     real = toy.Toy.step
 
     def step(self: toy.Toy) -> float:
@@ -59,9 +67,10 @@ def test_the_interval_is_a_number_of_seconds(monkeypatch: pytest.MonkeyPatch) ->
     assert interval() == 15
     monkeypatch.setenv("NAS_CHECKPOINT_SECONDS", "0.5")
     assert interval() == 0.5
-    monkeypatch.setenv("NAS_CHECKPOINT_SECONDS", "soon")
-    with pytest.raises(UserError, match="NAS_CHECKPOINT_SECONDS must be a number of seconds, not 'soon'"):
-        interval()
+    for bad in ("soon", "nan", "-1", ""):
+        monkeypatch.setenv("NAS_CHECKPOINT_SECONDS", bad)
+        with pytest.raises(UserError, match=f"NAS_CHECKPOINT_SECONDS must be a number of seconds, not '{bad}'"):
+            interval()
 
 
 def test_resumed_at_any_step_equals_uninterrupted(obtain, lines, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,7 +83,7 @@ def test_resumed_at_any_step_equals_uninterrupted(obtain, lines, root: Path, mon
         assert lines[-1].endswith(f"no record; resuming at step {step} of 15")
         assert content(record) == whole
         assert record.provenance["resumes"] == 1
-        assert {p.name for p in record.folder.iterdir()} == {"record.safetensors", "anchors.safetensors", "lock"}
+        assert {p.name for p in record.folder.iterdir()} == FILES
 
 
 def test_a_damaged_checkpoint_is_named_and_the_result_the_same(obtain, lines, root, monkeypatch) -> None:

@@ -1,57 +1,19 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import toy
 from toy_tools import content
 
-from nas_core.runs import replay
-from nas_core.runs.replay import FIRST, ROOMS, TAIL, normalised, source_digest, stretches
+from nas_core.runs.replay import FIRST, TAIL, stretches
 from nas_core.runs.store import read
-
-
-def test_comments_layout_and_docstrings_do_not_count() -> None:
-    bare = "def f(x):\n    return x + 1\nclass A:\n    pass"
-    dressed = '"""Module."""\n# why\ndef f(x):\n  """Doc."""\n  return (x   + 1)  # what\nclass A:\n  "Doc."\n  pass\n'
-    assert normalised(bare) == normalised(dressed)
-    assert normalised(bare) != normalised(bare.replace("1", "2"))
-    assert normalised("x = 'text'") != normalised("x = 'other'")
-    assert normalised('def f():\n    """Only this."""') != normalised('def f():\n    """Only this."""\n    return 1')
-
-
-def test_the_fingerprint_sees_the_rooms_that_compute_and_no_others(tmp_path: Path) -> None:
-    for name in ("cells/a.py", "trainers/sub/b.py", "report/c.py", "config.py", "catalogue.py"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text("x = 1\n")
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "images.npz").write_bytes(b"1")
-    before = source_digest(tmp_path)
-    for name in ("report/c.py", "catalogue.py"):
-        (tmp_path / name).write_text("x = 2\n")
-    (tmp_path / "cells" / "a.py").write_text("x = 1  # a comment\n")
-    (tmp_path / "cells" / "a.pyc").write_bytes(b"compiled")
-    assert source_digest(tmp_path) == before
-    seen = {before}
-    for name in ("cells/a.py", "trainers/sub/b.py", "config.py", "data/images.npz"):
-        (tmp_path / name).write_text("x = 2\n")
-        seen.add(source_digest(tmp_path))
-    (tmp_path / "cells" / "a.py").rename(tmp_path / "cells" / "d.py")
-    seen.add(source_digest(tmp_path))
-    assert len(seen) == 6
-
-
-def test_the_fingerprint_of_this_package_covers_every_room_there_is() -> None:
-    package = Path(replay.__file__).parents[1]
-    assert {room for room in ROOMS if not (package / room).exists()} == set()
-    assert len(replay.fingerprint()) == 16
+from nas_core.trainers.result import Result
 
 
 def test_stretches_lie_at_the_start_the_first_epochs_close_and_the_end() -> None:
     assert (FIRST, TAIL) == (3, 2)
-    assert stretches(15, 5) == {"first": (0, 3), "epoch": (3, 5), "end": (13, 15)}
+    assert stretches(15, 5) == {"first": (0, 3), "period": (3, 5), "end": (13, 15)}
     assert stretches(5, 5) == {"first": (0, 3), "end": (3, 5)}
-    assert stretches(3, 1) == {"first": (0, 3), "epoch": (0, 1), "end": (1, 3)}
+    assert stretches(3, 1) == {"first": (0, 3), "period": (0, 1), "end": (1, 3)}
     assert stretches(1, 1) == {"first": (0, 1), "end": (0, 1)}
 
 
@@ -110,7 +72,7 @@ def test_a_difference_that_only_the_result_shows_is_seen(obtain, lines, source, 
     source("new")
     real = toy.Toy.result
 
-    def result(self: toy.Toy) -> toy.ToyResult:
+    def result(self: toy.Toy) -> Result:
         out = real(self)
         out.arrays["prob_normal"] = out.arrays["prob_normal"] * (1 + 1e-15)
         del out.genotypes["derived"]
@@ -153,7 +115,7 @@ def test_the_old_record_stays_until_the_new_one_is_complete(obtain, source, root
     real = toy.Toy.step
 
     def step(self: toy.Toy) -> float:
-        assert read(root / "records" / config.key())["provenance"]["fingerprints"] == ["old"]
+        assert read(root / "records" / config.key())[0]["provenance"]["fingerprints"] == ["old"]
         if self.done == 10:
             raise KeyboardInterrupt
         return real(self)

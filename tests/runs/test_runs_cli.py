@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import toy
-from toy_tools import claimed, interrupted_at
+from toy_tools import interrupted_at, locked
 
 from nas_core.errors import UserError
 from nas_core.runs import cli
@@ -25,22 +25,22 @@ def keys(obtain, source, root, monkeypatch) -> list[str]:
     configs = [toy.ToyConfig(seed=0), toy.ToyConfig(seed=1), toy.ToyConfig(run="T-OLD", profile="laptop")]
     obtain(*configs[:2])
     with monkeypatch.context() as patch:
-        patch.setattr("nas_core.runs.compute.fingerprint", lambda: "old")
+        patch.setattr("nas_core.runs.sources.fingerprint", lambda config: "old")
         obtain(configs[2])
     interrupted_at(7, toy.ToyConfig(seed=9), obtain, monkeypatch)
     return [config.key() for config in [*configs, toy.ToyConfig(seed=9)]]
 
 
 def test_list_shows_every_run_and_its_state(keys: list[str], root: Path, capsys) -> None:
-    (root / "records" / keys[1] / "record.safetensors").write_text("{}")
-    with claimed(root / "records" / keys[3]):
+    (root / "records" / keys[1] / "record.json").write_text("{}")
+    with locked(root / "records" / keys[3]):
         assert run("list") == 0
     lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
     assert set(lines) == {"key", *keys}
     assert lines[keys[0]].split()[1:3] == ["smoke", "15"]
     assert lines[keys[0]].endswith("  valid")
     assert "damaged: " in lines[keys[1]]
-    assert "record.safetensors" in lines[keys[1]]
+    assert "record.json" in lines[keys[1]]
     assert lines[keys[2]].endswith("source has changed, to be replayed")
     assert "computed at the moment by process 1 on " in lines[keys[3]]
     run("list")
@@ -91,7 +91,7 @@ def test_clear_deletes_what_is_named_and_nothing_else(keys: list[str], root: Pat
 
 
 def test_clear_refuses_while_a_run_is_computed(keys: list[str], root: Path) -> None:
-    with claimed(root / "records" / keys[0]):
+    with locked(root / "records" / keys[0]):
         with pytest.raises(UserError, match=rf"{keys[0]} is being computed by process 1 on .* `runs unlock {keys[0]}`"):
             run("clear", "--all")
         assert (root / "records" / keys[1]).exists()
@@ -100,6 +100,6 @@ def test_clear_refuses_while_a_run_is_computed(keys: list[str], root: Path) -> N
 
 
 def test_unlock_says_what_it_released(root: Path, capsys) -> None:
-    with claimed(root / "records" / "T-X"):
+    with locked(root / "records" / "T-X"):
         assert run("unlock", "T-X") == 0
-    assert capsys.readouterr().out.startswith("unlocked T-X, claimed by process 1 on ")
+    assert capsys.readouterr().out.startswith("unlocked T-X, held by process 1 on ")

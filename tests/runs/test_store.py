@@ -14,10 +14,10 @@ from toy_tools import content
 
 from nas_core.errors import UserError
 from nas_core.runs import Damaged, RunsFailed, store
-from nas_core.runs.replay import digests
-from nas_core.runs.store import open_record, plain, read, write_record
+from nas_core.runs.store import digests, open_record, read, write_record
+from nas_core.trainers.result import Result
 
-RESULT = toy.ToyResult(
+RESULT = Result(
     tables={
         "mixed": pd.DataFrame(
             {
@@ -28,7 +28,7 @@ RESULT = toy.ToyResult(
                 "name": ["NA", "", 'a "b", c', "nan", "x\ny"],
             }
         ),
-        "odd": pd.DataFrame({"a": ["x", None], "b": [[1, 2], (3,)]}),
+        "odd": pd.DataFrame({"": ["x", ""], 'a, "b"': [1, 2], "c\nd": [True, False], " e": [-0.0, 1e300]}),
         "empty": pd.DataFrame({"a": pd.Series([], dtype="float64")}),
     },
     arrays={"prob": np.random.default_rng(0).random((2, 3, 4)), "count": np.arange(3)},
@@ -58,10 +58,14 @@ def test_tables_and_arrays_come_back_exactly(tmp_path: Path) -> None:
         pd.DataFrame([[1, 2]], columns=["a", "a"]),
         pd.DataFrame({1: [1.0]}),
         pd.DataFrame({"a": pd.array([1, None], dtype="Int64")}),
+        pd.DataFrame({"a": ["x", None]}),
+        pd.DataFrame({"a": [[1, 2], (3,)]}),
+        pd.DataFrame({"a": [1j]}),
+        pd.DataFrame(index=range(2)),
     ],
 )
 def test_a_table_that_would_not_come_back_is_refused(tmp_path: Path, frame: pd.DataFrame) -> None:
-    result = toy.ToyResult({"odd": frame}, {}, {})
+    result = Result({"odd": frame}, {}, {})
     with pytest.raises(ValueError, match="table 'odd' cannot be stored exactly"):
         write_record(tmp_path, toy.ToyConfig(), result, {}, {})
     assert not list(tmp_path.iterdir())
@@ -70,8 +74,8 @@ def test_a_table_that_would_not_come_back_is_refused(tmp_path: Path, frame: pd.D
 def test_digests_tell_single_bits_apart() -> None:
     changed = RESULT.arrays["prob"].copy()
     changed[0, 0, 0] = np.nextafter(changed[0, 0, 0], 1)
-    other = digests(plain(toy.ToyResult(RESULT.tables, {**RESULT.arrays, "prob": changed}, {})))
-    assert {k for k, v in digests(plain(RESULT)).items() if other[k] != v} == {"array prob"}
+    other = digests(Result(RESULT.tables, {**RESULT.arrays, "prob": changed}, {}))
+    assert {k for k, v in digests(RESULT).items() if other[k] != v} == {"array prob"}
 
 
 def damage(path: Path, how: str) -> None:
@@ -92,11 +96,11 @@ def test_a_damaged_record_is_named_and_the_run_recomputed(obtain, lines, how: st
     config = toy.ToyConfig()
     (record,) = obtain(config)
     whole = content(record)
-    damage(record.folder / "record.safetensors", how)
+    damage(record.folder / "record.json", how)
     lines.clear()
     (again,) = obtain(config)
     assert len(lines) == 1
-    assert re.fullmatch(r".* damaged record: \S*/record\.safetensors .*; computing it", lines[0])
+    assert re.fullmatch(r".* damaged record: \S*/record\.json .*; computing it", lines[0])
     assert content(again) == whole
     assert obtain(config)[0].folder == record.folder
 
@@ -106,20 +110,20 @@ def test_a_record_of_another_format_is_not_used(obtain, lines, monkeypatch: pyte
         patch.setattr(store, "FORMAT", 2)
         obtain(toy.ToyConfig())
     obtain(toy.ToyConfig())
-    assert re.search(r"damaged record: \S*/record\.safetensors has format 2, not 3; computing it", lines[-1])
+    assert re.search(r"damaged record: \S*/record\.json has format 2, not 3; computing it", lines[-1])
 
 
 def test_a_record_of_another_configuration_is_not_used(obtain, lines, root: Path) -> None:
     (record,) = obtain(toy.ToyConfig(seed=1))
     os.rename(record.folder, root / "records" / toy.ToyConfig(seed=2).key())
     (other,) = obtain(toy.ToyConfig(seed=2))
-    assert "record.safetensors belongs to another configuration" in lines[-1]
+    assert "record.json belongs to another configuration" in lines[-1]
     assert read(other.folder)["config"]["seed"] == 2
 
 
 def test_a_record_is_open_and_says_where_the_numbers_come_from(obtain) -> None:
     (record,) = obtain(toy.ToyConfig(seed=3))
-    columns = safetensors.numpy.load_file(record.folder / "record.safetensors")
+    columns = safetensors.numpy.load_file(record.folder / "record.json")
     assert columns["result/table/epochs/loss"].tolist() == record.table("epochs")["loss"].tolist()
     assert columns["result/array/prob_normal"].tobytes() == record.array("prob_normal").tobytes()
     provenance = record.provenance
@@ -151,7 +155,7 @@ def test_a_store_that_cannot_be_made_is_one_sentence(obtain, root: Path) -> None
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS])
-@pytest.mark.parametrize("when", ["step-", "anchors.safetensors", "record.safetensors"])
+@pytest.mark.parametrize("when", ["step-", "anchors.safetensors", "record.json"])
 def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(obtain, root, monkeypatch, when, code) -> None:
     real = os.replace
 
@@ -181,12 +185,12 @@ def test_found_records_need_no_writable_store(obtain, root: Path, monkeypatch: p
 def test_a_record_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     config = toy.ToyConfig()
     write_record(tmp_path, config, RESULT, {"n": 1}, {})
-    odd = toy.ToyResult({"odd": pd.DataFrame({"a": [1]}, index=[5])}, {}, {})
+    odd = Result({"odd": pd.DataFrame({"a": [1]}, index=[5])}, {}, {})
     with pytest.raises(ValueError, match="odd"):
         write_record(tmp_path, config, odd, {"n": 2}, {})
     assert open_record(tmp_path, config).provenance == {"n": 1}
     write_record(tmp_path, config, RESULT, {"n": 3}, {})
     assert open_record(tmp_path, config).provenance == {"n": 3}
-    assert {p.name for p in tmp_path.iterdir()} == {"record.safetensors", "anchors.safetensors"}
-    with pytest.raises(Damaged, match=r"record\.safetensors"):
+    assert {p.name for p in tmp_path.iterdir()} == {"record.json", "anchors.safetensors"}
+    with pytest.raises(Damaged, match=r"record\.json"):
         open_record(tmp_path / "none", config)

@@ -6,7 +6,7 @@ import hashlib
 import os
 import signal
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import torch
 from pydantic import BaseModel
 
 from nas_core.cells.genotype import CellGenotype, Genotype
+from nas_core.trainers.result import Result
 
 FACTOR = 1.0  # of the learning rate; another value stands for changed source
 LATE = 1.0  # of the table's last column; another value stands for changed probes
@@ -30,7 +31,7 @@ class ToyConfig(BaseModel, frozen=True, extra="forbid"):
     die_at: int = -1
     threads: int = 1
     device: str = "cpu"
-    formulation: str = "plain"
+    needed: tuple[ToyConfig, ...] = ()
 
     def key(self) -> str:
         return f"{self.run}-s{self.seed}-{hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]}"
@@ -38,23 +39,28 @@ class ToyConfig(BaseModel, frozen=True, extra="forbid"):
     def cost(self) -> float:
         return float(self.epochs * self.steps_per_epoch)
 
+    def identity(self) -> dict[str, Any]:
+        return self.model_dump(mode="json")
 
-@dataclass
-class ToyResult:
-    tables: dict[str, pd.DataFrame]
-    arrays: dict[str, np.ndarray]
-    genotypes: dict[str, list[str]]
+    def needs(self) -> tuple[ToyConfig, ...]:
+        return self.needed
+
+    @property
+    def trainer(self) -> str:
+        return "toy:Toy"
 
 
 class Toy:
     """Least squares by SGD with momentum; every step is logged to $TOY_LOG and lasts $TOY_SLEEP s."""
 
-    def __init__(self, config: ToyConfig) -> None:
+    def __init__(self, config: ToyConfig, needed: Mapping[str, Result]) -> None:
         self.config = config
-        self.steps_per_epoch = config.steps_per_epoch
+        self.period = config.steps_per_epoch
         self.done, self.total = 0, config.epochs * config.steps_per_epoch
         self.generator = torch.Generator().manual_seed(config.seed)
         self.w = torch.randn(4, 3, generator=self.generator)
+        for need in config.needs():
+            self.w += needed[need.key()].weights["w"]
         self.momentum = torch.zeros(4, 3)
         self.rows: list[dict[str, float]] = []
         self.probs = [self.w.double().softmax(1).numpy()]
@@ -74,8 +80,8 @@ class Toy:
         self.w.sub_(self.momentum, alpha=0.1 * FACTOR)
         loss = float(error.square().mean())
         self.done += 1
-        if self.done % self.steps_per_epoch == 0:
-            self.rows.append({"epoch": self.done // self.steps_per_epoch, "loss": loss, "late": loss * LATE})
+        if self.done % self.period == 0:
+            self.rows.append({"epoch": self.done // self.period, "loss": loss, "late": loss * LATE})
             self.probs.append(self.w.double().softmax(1).numpy())
         return loss
 
@@ -95,12 +101,12 @@ class Toy:
         self.momentum.copy_(state["optimiser"]["state"][0]["momentum"])
         self.generator.set_state(state["generator"])
 
-    def result(self) -> ToyResult:
+    def result(self) -> Result:
         cell = CellGenotype(2, 1, ((0, 2, "skip"), (1, 2, "conv")), (2,))
-        genotypes = {"derived": [Genotype(cell).to_json()] * self.config.epochs}
+        genotypes = {"derived": [Genotype(cell)] * self.config.epochs}
         arrays = {"prob_normal": np.stack(self.probs)}
-        return ToyResult({"epochs": pd.DataFrame(self.rows)}, arrays, genotypes)
+        return Result({"epochs": pd.DataFrame(self.rows)}, arrays, genotypes, {"w": self.w})
 
 
-def build(config: ToyConfig) -> Toy:
-    return Toy(config)
+def build(config: ToyConfig, needed: Mapping[str, Result]) -> Toy:
+    return Toy(config, needed)

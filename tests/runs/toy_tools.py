@@ -14,9 +14,11 @@ import pytest
 import toy
 
 from nas_core.runs import Record, tree
-from nas_core.runs.lock import lock, holder
-from nas_core.runs.replay import digests
-from nas_core.runs.store import ANCHORS, read
+from nas_core.runs.lock import holder, lock
+from nas_core.runs.store import ANCHORS, digests, read
+
+# All that a run leaves in its folder.
+FILES = {"record.json", "epochs.csv", "arrays.safetensors", "weights.safetensors", "anchors.safetensors", "lock"}
 
 
 def in_child(action: Callable[[], Any]) -> int:
@@ -33,9 +35,9 @@ def in_child(action: Callable[[], Any]) -> int:
 
 def content(record: Record) -> dict[str, Any]:
     """What must be equal bit for bit between two records of one config."""
-    stored = read(record.folder)
+    stored, files = read(record.folder)
     anchors = tree.digest(tree.load(record.folder / ANCHORS))
-    return {"result": digests(stored["result"]), "anchors": anchors, "config": stored["config"]}
+    return {"result": digests(record.result), "files": files, "anchors": anchors, "config": stored["config"]}
 
 
 class Stop(BaseException):
@@ -57,9 +59,9 @@ def interrupted_at(step: int, config: toy.ToyConfig, obtain, monkeypatch) -> Non
 
 
 @contextmanager
-def claimed(folder: Path, holder: str = "process 1 on it") -> Iterator[None]:
-    """A claim on a run's folder in the name of another process."""
-    with claim(folder, pytest.fail) as file:
+def locked(folder: Path, holder: str = "process 1 on it") -> Iterator[None]:
+    """A lock on a run's folder in the name of another process."""
+    with lock(folder, pytest.fail) as file:
         file.truncate(0)
         file.write(holder)
         file.flush()
