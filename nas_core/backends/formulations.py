@@ -7,6 +7,7 @@ edges that leave a node together, for the papers' blocks. ``native`` is ``fused`
 from __future__ import annotations
 
 from nas_core.backends import native
+from nas_core.backends.declarations import supported
 from nas_core.backends.fused import FusedSupernet
 from nas_core.cells.operations import Style
 from nas_core.cells.supernet import Supernet
@@ -19,6 +20,8 @@ def possible(style: Style, *, twice: bool, device: str) -> tuple[str, ...]:
 
     ``twice``: whether its gradients are differentiated again, which only the plain one's are.
     """
-    if twice or (style.normaliser, style.order) != ("batch", "rcb"):
+    if twice or not supported(style):
         return ("plain",)
-    return ("plain", "fused", "native") if device == "cpu" and native.built() else ("plain", "fused")
+    if device == "cpu" and native.built():
+        return ("plain", "fused", "native")
+    return ("plain", "fused")

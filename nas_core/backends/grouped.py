@@ -23,36 +23,47 @@ Fixed = tuple[Tensor, Tensor]  # running mean and variance
 
 def rows(x: Tensor) -> Tensor:
     """(batch, channels, height, width) -> (pixels, channels); a view if channels come last."""
-    return x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])
+    pixels = x.permute(0, 2, 3, 1)
+    return pixels.reshape(-1, x.shape[1])
 
 
 def image(flat: Tensor, like: Tensor) -> Tensor:
     """(pixels, channels) -> (batch, channels, height, width), of the size of ``like``."""
-    return flat.reshape(like.shape[0], *like.shape[2:], -1).permute(0, 3, 1, 2)
+    pixels = flat.reshape(like.shape[0], *like.shape[2:], -1)
+    return pixels.permute(0, 3, 1, 2)
 
 
 def channels_last(x: Tensor) -> Tensor:
-    """The same map, the channels of a pixel next to each other."""
+    """The same map (batch, channels, height, width), the channels of a pixel next to each other in memory."""
     return x.contiguous(memory_format=torch.channels_last)
 
 
 def pointwise(x: Tensor, p: Tensor) -> Tensor:
-    """y_s = P_s x_s for every slot s; ``p``: (slots, out, in). Narrow slots share a group, so that it has LANES."""
+    """y_s = P_s x_s for every slot s.
+
+    ``x``: (batch, slots x in, height, width); ``p``: (slots, out, in); y: (batch, slots x out, height, width). Narrow
+    slots share a group, so that it has LANES channels.
+    """
     slots, out, into = p.shape
     pack = 1
     while slots % (2 * pack) == 0 and 2 * pack * into <= LANES:
         pack *= 2
     if pack > 1:
         packed = p.new_zeros(slots // pack, pack, out, pack, into)
-        packed.diagonal(dim1=1, dim2=3).copy_(p.reshape(-1, pack, out, into).permute(0, 2, 3, 1))
+        blocks = p.reshape(-1, pack, out, into)
+        packed.diagonal(dim1=1, dim2=3).copy_(blocks.permute(0, 2, 3, 1))
         p = packed
-    return channels_last(F.conv2d(x, p.reshape(slots * out, pack * into, 1, 1), groups=slots // pack))
+    filters = p.reshape(slots * out, pack * into, 1, 1)
+    return channels_last(F.conv2d(x, filters, groups=slots // pack))
 
 
 def _pointwise_gradient(g: Tensor, x: Tensor, p: Tensor) -> Tensor:
     """dL/dP_s = sum over pixels of g_s x_s^T."""
-    w, where = p.reshape(-1, p.shape[2], 1, 1), ([1, 1], [0, 0], [1, 1], False, [0, 0], len(p))
-    return _convolution_backward(g, x, w, None, *where, (False, True, False))[1].view_as(p)
+    filters = p.reshape(-1, p.shape[2], 1, 1)
+    stride, padding, dilation = [1, 1], [0, 0], [1, 1]
+    where = stride, padding, dilation, False, [0, 0], len(p)
+    _, gradient, _ = _convolution_backward(g, x, filters, None, *where, (False, True, False))
+    return gradient.view_as(p)
 
 
 def _moments(y: Tensor) -> Fixed:
@@ -65,12 +76,21 @@ def _moments(y: Tensor) -> Fixed:
 def wanted(ctx: Any, tensors: Sequence[Tensor | None]) -> list[bool]:
     """Which inputs' gradients this backward pass will use; ``needs_input_grad`` only says which it could."""
     nodes = iter(ctx.next_functions)
-    return [x is not None and _runs(next(nodes)[0]) for x in tensors]
+    found = []
+    for x in tensors:
+        if x is None:
+            found.append(False)
+        else:
+            node, _ = next(nodes)
+            found.append(_runs(node))
+    return found
 
 
 def _runs(node: Any) -> bool:
+    if node is None:
+        return False
     leaf = hasattr(node, "variable")  # of a leaf, autograd does not tell
-    return node is not None and (leaf or torch._C._will_engine_execute_node(node))
+    return leaf or torch._C._will_engine_execute_node(node)
 
 
 def first_order(backward: Callable[..., Any]) -> Callable[..., Any]:
@@ -104,7 +124,7 @@ class _Depthwise(torch.autograd.Function):
 
 
 def depthwise_convolution(x: Tensor, w: Tensor, stride: int, dilation: int) -> Tensor:
-    """y = w * x, "same" padding; ``w``: (channels, 1, k, k)."""
+    """y = w * x, "same" padding; ``x``: (batch, channels, height, width), ``w``: (channels, 1, k, k), k odd."""
     return _Depthwise.apply(x, w, stride, dilation)
 
 
@@ -133,7 +153,8 @@ class _Norm(torch.autograd.Function):
         """dL/dy = scale (g - total / n - yhat along / n) over n pixels, as one number per channel times g, y and 1."""
         x, p, w, b, mean, rstd, scale = ctx.saved_tensors
         for_x, for_p = wanted(ctx, (x, p))
-        g, y = rows(gz), rows(x if p is None else pointwise(x, p))
+        g = rows(gz)
+        y = rows(x if p is None else pointwise(x, p))
         total = g.sum(0)
         along = rstd * ((g * y).sum(0) - mean * total)  # sum over pixels of g yhat
         gx = gp = None
@@ -142,11 +163,16 @@ class _Norm(torch.autograd.Function):
             if ctx.of_batch:
                 share = scale / -len(g)
                 slope = share * rstd * along
-                gy.addcmul_(y, slope).add_(share * total - slope * mean)
+                gy.addcmul_(y, slope)
+                gy.add_(share * total - slope * mean)
             gy = image(gy, x)
-            gx = (gy if p is None else pointwise(gy, p.transpose(1, 2))) if for_x else None
-            gp = _pointwise_gradient(gy, x, p) if for_p else None
-        return None, None, gx, gp, along if w is not None else None, total if b is not None else None
+        if for_x:
+            gx = gy if p is None else pointwise(gy, p.transpose(1, 2))
+        if for_p:
+            gp = _pointwise_gradient(gy, x, p)
+        gw = None if w is None else along
+        gb = None if b is None else total
+        return None, None, gx, gp, gw, gb
 
 
 def pointwise_norm(
@@ -154,46 +180,56 @@ def pointwise_norm(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """z = w (y - mean) / sqrt(var + eps) + b with y_s = P_s x_s (x itself without P), and the mean and var used.
 
-    ``p``: (slots, out, in); ``w``, ``b``: (slots x out,), 1 and 0 if None; ``fixed``: running mean and variance in
-    evaluation mode, those of the batch if None.
+    ``x``: (batch, slots x in, height, width); ``p``: (slots, out, in); ``w``, ``b``: (slots x out,), 1 and 0 if None;
+    ``fixed``: running mean and variance in evaluation mode, those of the batch if None, (slots x out,) each; z:
+    (batch, slots x out, height, width).
     """
     return _Norm.apply(eps, fixed, x, p, w, b)
 
 
 def summed(x: Tensor, width: int) -> Tensor:
-    """The sum of all parts of ``width`` channels, halves first: slices as long as possible."""
-    flat = rows(x)
-    while (parts := flat.shape[1] // width) > 1:
-        half = parts // 2 * width
-        total = flat[:, :half] + flat[:, half : 2 * half]
+    """The sum of all parts of ``width`` channels: (batch, parts x width, height, width) -> (batch, width, ...)."""
+    return image(_halved(rows(x), width), x)
+
+
+def _halved(flat: Tensor, width: int) -> Tensor:
+    """The sum of all parts of ``width`` numbers along the last axis, halves first: slices as long as possible."""
+    parts = flat.shape[-1] // width
+    while parts > 1:
+        half = parts // 2
+        middle, end = half * width, 2 * half * width
+        total = flat[..., :middle] + flat[..., middle:end]
         if parts % 2:
-            total[:, :width] += flat[:, 2 * half :]
+            total[..., :width] += flat[..., end:]
         flat = total
-    return image(flat, x)
+        parts = half
+    return flat
 
 
-class _Spread(torch.autograd.Function):
+class _Repeated(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, times: int, *maps: Tensor) -> Tensor:
-        ctx.maps, ctx.times = len(maps), times
-        return torch.cat([x for x in maps for _ in range(times)], 1)
+        ctx.maps = len(maps)
+        ctx.times = times
+        copies: list[Tensor] = []
+        for x in maps:
+            copies += [x] * times
+        return torch.cat(copies, 1)
 
     @staticmethod
     @first_order
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
-        parts, times = rows(g).view(-1, ctx.maps, g.shape[1] // ctx.maps), ctx.times
-        while times > 1:
-            half, width = times // 2, parts.shape[2] // times
-            total = parts[:, :, : half * width] + parts[:, :, half * width : 2 * half * width]
-            if times % 2:
-                total[:, :, :width] += parts[:, :, 2 * half * width :]
-            parts, times = total, half
-        return None, *(image(part, g) for part in parts.unbind(1))
+        of_map = g.shape[1] // ctx.maps
+        total = _halved(rows(g).view(-1, ctx.maps, of_map), of_map // ctx.times)
+        gradients = [image(part, g) for part in total.unbind(1)]
+        return None, *gradients
 
 
-def spread(maps: Sequence[Tensor], times: int) -> Tensor:
-    """Every map ``times`` times, as channels of one."""
-    return maps[0] if len(maps) == times == 1 else _Spread.apply(times, *maps)
+def repeated(maps: Sequence[Tensor], times: int) -> Tensor:
+    """Every map (batch, C, height, width) ``times`` times, as channels of one: (batch, maps x times x C, ...)."""
+    if len(maps) == times == 1:
+        return maps[0]
+    return _Repeated.apply(times, *maps)
 
 
 class _Fold(torch.autograd.Function):
@@ -209,10 +245,14 @@ class _Fold(torch.autograd.Function):
 
 
 def folded(x: Tensor, width: int) -> Tensor:
-    """The sum of all parts of ``width`` channels."""
-    return x if x.shape[1] == width else _Fold.apply(x, width)
+    """The sum of all parts of ``width`` channels: (batch, parts x width, height, width) -> (batch, width, ...)."""
+    if x.shape[1] == width:
+        return x
+    return _Fold.apply(x, width)
 
 
 def joined(maps: Sequence[Tensor]) -> Tensor:
-    """Maps as channels of one."""
-    return maps[0] if len(maps) == 1 else torch.cat(list(maps), 1)
+    """Maps (batch, C, height, width) as channels of one, (batch, maps x C, height, width)."""
+    if len(maps) == 1:
+        return maps[0]
+    return torch.cat(list(maps), 1)

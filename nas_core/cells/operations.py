@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from nas_core.errors import choose
+from nas_core.errors import UserError, choose
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,14 @@ class Style:
 
 
 Build = Callable[[int, int, Style], nn.Module]  # of channels, stride and style
+CountCost = Callable[[int, int, int], Cost]  # of channels, output side and stride
 NORMALISERS: dict[str, Callable[[int, Style], nn.Module]] = {
     "batch": lambda channels, s: nn.BatchNorm2d(channels, eps=s.eps, affine=s.affine),
     "instance": lambda channels, s: nn.InstanceNorm2d(channels, eps=s.eps, affine=s.affine),
     "layer": lambda channels, s: nn.GroupNorm(1, channels, eps=s.eps, affine=s.affine),
 }
 ORDERS = ("rcb", "crb", "cbr")
+GROUPINGS = ("separable", "pool", "skip")
 
 
 def normaliser(channels: int, style: Style) -> nn.Module:
@@ -52,12 +54,16 @@ def normaliser(channels: int, style: Style) -> nn.Module:
 def block(convolutions: list[nn.Module], channels: int, style: Style) -> nn.Sequential:
     """Stack ReLU (r), convolutions (c) and normaliser (b) in the order that ``style`` names."""
     parts: dict[str, list[nn.Module]] = {"r": [nn.ReLU()], "c": convolutions, "b": [normaliser(channels, style)]}
-    return nn.Sequential(*(m for letter in choose("order", style.order, ORDERS) for m in parts[letter]))
+    modules: list[nn.Module] = []
+    for letter in choose("order", style.order, ORDERS):
+        modules += parts[letter]
+    return nn.Sequential(*modules)
 
 
 def kept_paths(shape: Sequence[int], probability: float, generator: Generator) -> Tensor:
     """Drop-path's factors, of this ``shape``: 0 with ``probability``, otherwise what keeps the mean at 1."""
-    return (torch.rand(*shape, generator=generator) >= probability) / (1 - probability)
+    stays = torch.rand(*shape, generator=generator) >= probability
+    return stays / (1 - probability)
 
 
 class Zero(nn.Module):
@@ -68,6 +74,7 @@ class Zero(nn.Module):
         self.stride = stride
 
     def forward(self, x: Tensor) -> Tensor:
+        """(batch, channels, height, width) -> the same, of ceil(side / stride) pixels a side."""
         return torch.zeros_like(x[:, :, :: self.stride, :: self.stride])
 
 
@@ -75,13 +82,14 @@ class FactorizedReduce(nn.Module):
     """Halve the resolution with two 1x1 convolutions, the second on the input shifted by one pixel both ways.
 
     ``channels_out`` must be even. At odd sizes the shifted input is padded by one row and column of zeros, so that
-    both halves have ceil(side / 2) pixels; at even sizes this changes nothing.
+    both halves have ceil(side / 2) pixels; at even sizes this changes nothing. An odd number of output channels is a
+    :class:`UserError`.
     """
 
     def __init__(self, channels_in: int, channels_out: int, style: Style) -> None:
         super().__init__()
         if channels_out % 2:
-            raise ValueError(f"FactorizedReduce needs an even number of output channels, not {channels_out}")
+            raise UserError(f"FactorizedReduce needs an even number of output channels, not {channels_out}.")
         self.style = style
         half = channels_out // 2
         self.straight = nn.Conv2d(channels_in, half, 1, stride=2, bias=False)
@@ -89,23 +97,31 @@ class FactorizedReduce(nn.Module):
         self.norm = normaliser(channels_out, style)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(batch, channels_in, height, width) -> (batch, channels_out, ceil(height / 2), ceil(width / 2))."""
         if self.style.order == "rcb":
             x = F.relu(x)
-        y = torch.cat([self.straight(x), self.shifted(F.pad(x, (0, 1, 0, 1))[:, :, 1:, 1:])], dim=1)
+        padded = F.pad(x, (0, 1, 0, 1))
+        halves = [self.straight(x), self.shifted(padded[:, :, 1:, 1:])]
+        y = torch.cat(halves, dim=1)
         if self.style.order == "crb":
             y = F.relu(y)
         y = self.norm(y)
-        return F.relu(y) if self.style.order == "cbr" else y
+        if self.style.order == "cbr":
+            y = F.relu(y)
+        return y
 
 
 def preprocessing(previous: Sequence[int], channels: int, style: Style, *, halve_older: bool) -> nn.ModuleList:
     """What brings a cell's inputs of ``previous`` channels to ``channels``, and the older of two to half the side."""
-    return nn.ModuleList(
-        FactorizedReduce(c, channels, style)
-        if halve_older and i < len(previous) - 1
-        else block([nn.Conv2d(c, channels, 1, bias=False)], channels, style)
-        for i, c in enumerate(previous)
-    )
+    modules = nn.ModuleList()
+    for i, width in enumerate(previous):
+        older = i < len(previous) - 1
+        if halve_older and older:
+            modules.append(FactorizedReduce(width, channels, style))
+        else:
+            convolution = nn.Conv2d(width, channels, 1, bias=False)
+            modules.append(block([convolution], channels, style))
+    return modules
 
 
 def separable(kernel: int, times: int, dilation: int = 1) -> Build:
@@ -116,71 +132,113 @@ def separable(kernel: int, times: int, dilation: int = 1) -> Build:
         modules: list[nn.Module] = []
         for step in [stride] + [1] * (times - 1):
             depthwise = nn.Conv2d(channels, channels, kernel, step, padding, dilation, groups=channels, bias=False)
-            modules += block([depthwise, nn.Conv2d(channels, channels, 1, bias=False)], channels, style)
+            pointwise = nn.Conv2d(channels, channels, 1, bias=False)
+            modules += block([depthwise, pointwise], channels, style)
         return nn.Sequential(*modules)
 
     return build
 
 
-def _skip(channels: int, stride: int, style: Style) -> nn.Module:
-    return nn.Identity() if stride == 1 else FactorizedReduce(channels, channels, style)
+def skip(channels: int, stride: int, style: Style) -> nn.Module:
+    """The identity, and at stride 2 a factorised reduction."""
+    if stride == 1:
+        return nn.Identity()
+    return FactorizedReduce(channels, channels, style)
 
 
-def _max_pool(channels: int, stride: int, style: Style) -> nn.Module:
+def max_pool(channels: int, stride: int, style: Style) -> nn.Module:
+    """The largest of 3x3 pixels, then a normaliser."""
     return nn.Sequential(nn.MaxPool2d(3, stride, 1), normaliser(channels, style))
 
 
-def _avg_pool(channels: int, stride: int, style: Style) -> nn.Module:
-    return nn.Sequential(nn.AvgPool2d(3, stride, 1, count_include_pad=False), normaliser(channels, style))
+def avg_pool(channels: int, stride: int, style: Style) -> nn.Module:
+    """The mean of 3x3 pixels, those outside not counted, then a normaliser."""
+    pool = nn.AvgPool2d(3, stride, 1, count_include_pad=False)
+    return nn.Sequential(pool, normaliser(channels, style))
 
 
-def _convolution_cost(kernel: int, blocks: int) -> Callable[[int, int, int], Cost]:
+def _zero(channels: int, stride: int, style: Style) -> nn.Module:
+    return Zero(stride)
+
+
+def _zero_cost(channels: int, side: int, stride: int) -> Cost:
+    return Cost(0, 0, 0)
+
+
+def _convolution_cost(kernel: int, blocks: int) -> CountCost:
     """Depthwise-separable blocks: weights, weights x pixels, and reads plus writes of the maps and the weights.
 
     Every convolution reads and writes its map (4 C y^2 a block); at stride 2 the first reads a map four times as large.
     """
 
     def cost(channels: int, side: int, stride: int) -> Cost:
+        pixels = side**2
         size = blocks * (kernel**2 * channels + channels**2)
-        maps = (4 * blocks + (3 if stride == 2 else 0)) * channels * side**2
-        return Cost(size, size * side**2, maps + size)
+        maps = 4 * blocks
+        if stride == 2:
+            maps += 3
+        return Cost(size, size * pixels, maps * channels * pixels + size)
 
     return cost
 
 
 def _pool_cost(channels: int, side: int, stride: int) -> Cost:
     """Nine additions or comparisons an output pixel; SNAS eq. 38 prints a dense convolution's count instead."""
-    return Cost(0, 9 * channels * side**2, (2 if stride == 1 else 5) * channels * side**2)
+    numbers = channels * side**2
+    maps = 2 if stride == 1 else 5
+    return Cost(0, 9 * numbers, maps * numbers)
 
 
 def _skip_cost(channels: int, side: int, stride: int) -> Cost:
+    pixels = side**2
     if stride == 1:
-        return Cost(0, 0, 2 * channels * side**2)
-    accesses = 2 * side**2 * (4 * channels + channels // 2) + channels**2
-    return Cost(channels**2, channels**2 * side**2, accesses)
+        return Cost(0, 0, 2 * channels * pixels)
+    size = channels**2
+    maps = 4 * channels + channels // 2  # read and written by each of the two convolutions
+    return Cost(size, size * pixels, 2 * pixels * maps + size)
 
 
 @dataclass(frozen=True)
 class Operation:
-    """A candidate: ``build(channels, stride, style)`` and ``cost(channels, output side, stride)`` per image."""
+    """A candidate of an edge; to register one is to put it into ``OPERATIONS`` under its name.
+
+    ``build(channels, stride, style)``: a module from maps (batch, channels, height, width) to maps of the same
+    channels and of ceil(side / stride) pixels a side, which leaves its input as it is;
+    ``cost(channels, output side, stride)``: what it costs for one image;
+    ``grouping``: how it may be computed together with others, by its own module if None. It describes what ``build``
+    returns when the normaliser is a batch norm and the order is rcb, and a faster formulation that relies on it checks
+    it when a network is made:
+
+        separable    once or twice ReLU, depthwise convolution, 1x1 convolution, batch norm: :func:`separable`,
+        pool         :func:`max_pool` or :func:`avg_pool`,
+        skip         :func:`skip`.
+    """
 
     name: str
     build: Build
-    cost: Callable[[int, int, int], Cost]
+    cost: CountCost
+    grouping: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.grouping is not None:
+            choose(f"grouping of operation {self.name!r}", self.grouping, GROUPINGS)
+
+
+def _separable_operation(name: str, kernel: int, times: int, dilation: int = 1) -> Operation:
+    build = separable(kernel, times, dilation)
+    return Operation(name, build, _convolution_cost(kernel, times), "separable")
 
 
 # The canonical order is that of the released codes of DARTS and SNAS.
-OPERATIONS: dict[str, Operation] = {
-    op.name: op
-    for op in (
-        Operation("none", lambda channels, stride, style: Zero(stride), lambda channels, side, stride: Cost(0, 0, 0)),
-        Operation("max_pool_3x3", _max_pool, _pool_cost),
-        Operation("avg_pool_3x3", _avg_pool, _pool_cost),
-        Operation("skip_connect", _skip, _skip_cost),
-        Operation("sep_conv_3x3", separable(3, 2), _convolution_cost(3, 2)),
-        Operation("sep_conv_5x5", separable(5, 2), _convolution_cost(5, 2)),
-        Operation("dil_conv_3x3", separable(3, 1, dilation=2), _convolution_cost(3, 1)),
-        Operation("dil_conv_5x5", separable(5, 1, dilation=2), _convolution_cost(5, 1)),
-    )
-}
+_REGISTERED = (
+    Operation("none", _zero, _zero_cost),
+    Operation("max_pool_3x3", max_pool, _pool_cost, "pool"),
+    Operation("avg_pool_3x3", avg_pool, _pool_cost, "pool"),
+    Operation("skip_connect", skip, _skip_cost, "skip"),
+    _separable_operation("sep_conv_3x3", 3, times=2),
+    _separable_operation("sep_conv_5x5", 5, times=2),
+    _separable_operation("dil_conv_3x3", 3, times=1, dilation=2),
+    _separable_operation("dil_conv_5x5", 5, times=1, dilation=2),
+)
+OPERATIONS: dict[str, Operation] = {op.name: op for op in _REGISTERED}
 CANDIDATES: tuple[str, ...] = tuple(OPERATIONS)

@@ -44,24 +44,36 @@ def pair(
 
 
 def gradients(
-    model: Supernet, gates: Tensor, images: Tensor, labels: Tensor, kept: Tensor | None = None
+    model: Supernet,
+    gates: Tensor,
+    images: Tensor,
+    labels: Tensor,
+    path_factors: Tensor | None = None,
+    observed: Tensor | None = None,
 ) -> tuple[Tensor, list[Tensor | None]]:
     """Class logits; gradients of the gates, of the output gates and of all weights, None where there is none."""
     z, ones = gates.clone().requires_grad_(), torch.ones(len(gates), dtype=gates.dtype, requires_grad=True)
-    logits = model(images, z, ones, kept=kept)
+    logits = model(images, z, ones, observed, path_factors)
     wanted = [z, ones, *model.parameters()]
     return logits.detach(), list(torch.autograd.grad(F.cross_entropy(logits, labels), wanted, allow_unused=True))
 
 
 def assert_equal(
-    plain: Supernet, model: Supernet, gates: Tensor, images: Tensor, labels: Tensor, kept: Tensor | None = None
+    plain: Supernet,
+    model: Supernet,
+    gates: Tensor,
+    images: Tensor,
+    labels: Tensor,
+    path_factors: Tensor | None = None,
+    observed: Tensor | None = None,
 ) -> None:
     """Logits within 1e-12, every gradient within 1e-10 of its tensor's largest entry, running statistics in 1e-12.
 
     Gradients that are zero in exact arithmetic, as that of a weight whose scale a batch norm undoes, are round-off in
     both: what is smaller than 1e-13 of the largest gradient of all counts as equal.
     """
-    (logits, grads), (other, others) = (gradients(m, gates, images, labels, kept) for m in (plain, model))
+    logits, grads = gradients(plain, gates, images, labels, path_factors, observed)
+    other, others = gradients(model, gates, images, labels, path_factors, observed)
     assert (logits - other).abs().max() <= 1e-12 * logits.abs().max()
     floor = 1e-13 * max(g.abs().max().item() for g in grads if g is not None)
     names = ["gates", "output gates", *(name for name, _ in plain.named_parameters())]
@@ -102,8 +114,8 @@ def assert_case_equal(kind: type[Supernet], case: dict[str, Any]) -> None:
     model.train(case["training"])
     seed = case["settings"]["seed"]
     images, labels = batch(6, case["side"], seed=seed)
-    kept = kept_paths(plain, 6, case["drop"], seed) if case["drop"] else None
-    assert_equal(plain, model, gates_of(plain, case["gates"], seed), images, labels, kept)
+    path_factors = kept_paths(plain, 6, case["drop"], seed) if case["drop"] else None
+    assert_equal(plain, model, gates_of(plain, case["gates"], seed), images, labels, path_factors)
 
 
 def gates_of(model: Supernet, kind: str, seed: int) -> Tensor:

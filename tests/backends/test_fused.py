@@ -44,8 +44,8 @@ def test_exact_fused_is_plain(topology: Topology, side: int) -> None:
         plain, model = pair(topology=topology, layers=3, affine=affine)
         images, labels = batch(5, side)
         for kind in ("mixture", "one-hot", "sparse"):
-            for kept in (None, kept_paths(plain, 5, 0.3, side)):
-                assert_equal(plain, model, gates_of(plain, kind, side), images, labels, kept)
+            for path_factors in (None, kept_paths(plain, 5, 0.3, side)):
+                assert_equal(plain, model, gates_of(plain, kind, side), images, labels, path_factors)
 
 
 @pytest.mark.parametrize("big", [False, True])

@@ -103,9 +103,9 @@ def test_property_shapes(topology: Topology, layers: int, reductions: bool, side
     assert logits.isfinite().all()
 
 
-def in_full(model: Supernet, images: Tensor, gates: Tensor, kept: Tensor | None = None) -> Tensor:
+def in_full(model: Supernet, images: Tensor, gates: Tensor, path_factors: Tensor | None = None) -> Tensor:
     """The network written out: every operation is computed, also those whose gate is zero."""
-    kept = torch.ones(*gates.shape[:2], len(images)) if kept is None else kept
+    factors = torch.ones(*gates.shape[:2], len(images)) if path_factors is None else path_factors
     topology = model.space.topology
     older = newer = model.stem(images)
     for layer, cell in enumerate(model.cells):
@@ -115,7 +115,7 @@ def in_full(model: Supernet, images: Tensor, gates: Tensor, kept: Tensor | None 
             for e, (i, j) in enumerate(topology.edges):
                 if j == node:
                     mixed = sum(gates[layer, e, k] * op(states[i]) for k, op in enumerate(cell.operations[e]))
-                    total = total + kept[layer, e].view(-1, 1, 1, 1) * mixed
+                    total = total + factors[layer, e].view(-1, 1, 1, 1) * mixed
             states.append(total)
         older, newer = newer, torch.cat([states[n] for n in topology.output], 1)
     return F.linear(newer.mean((2, 3)), model.classifier.weight, model.classifier.bias)
@@ -128,9 +128,9 @@ def test_exact_forward_is_the_full_mixture(topology: Topology, reductions: bool,
     model = network(topology, layers=3, reductions=reductions, head_bias=True)
     images, _ = batch()
     gates = random_path(model, CANDIDATES, seed=4) if one_hot else mixture(model)
-    for kept in (None, kept_paths(model, len(images), 0.3, seed=5)):
-        expected = in_full(model, images, gates, kept)
-        torch.testing.assert_close(model(images, gates, kept=kept), expected, rtol=1e-11, atol=1e-11)
+    for factors in (None, kept_paths(model, len(images), 0.3, seed=5)):
+        expected = in_full(model, images, gates, factors)
+        torch.testing.assert_close(model(images, gates, path_factors=factors), expected, rtol=1e-11, atol=1e-11)
 
 
 @pytest.mark.parametrize("reductions", [False, True])
