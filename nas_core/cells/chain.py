@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Sized
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -133,7 +133,7 @@ def _released_choice(text: str) -> Choice:
     return Choice(int(text[3]), (int(text[1]),))
 
 
-def one_per_slot(slots: Sequence, what: str, given: Sequence) -> None:
+def one_per_slot(slots: Sized, what: str, given: Sized) -> None:
     """Raise :class:`UserError` unless there are as many of ``given`` (``what``: choices, blocks, ...) as slots."""
     if len(given) != len(slots):
         raise UserError(f"a chain of {len(slots)} slots needs as many {what}, not {len(given)}.")
@@ -214,7 +214,7 @@ class ChainNetwork(nn.Module):
     """Stem, blocks, head, global average pooling, biased linear classifier.
 
     ``blocks``: one module per slot of ``macro``; those that hold several candidates take their choice as a second
-    argument. Weights are drawn by :func:`initialise_fan_out`. Raises :class:`UserError` on numbers that make no network.
+    argument. Weights are drawn by :func:`initialise_fan_out`. Raises :class:`UserError` on what makes no network.
     """
 
     def __init__(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 import torch
@@ -104,7 +105,7 @@ class ChainSupernet(ChainNetwork):
         """
         x = self.stem(images)
         for block, row in zip(self.blocks, rows(gates, observed, self.gate_shape), strict=True):
-            x = block.gated(x, row)
+            x = cast(GatedBlock, block).gated(x, row)
         return self.classify(x)
 
     def gates(self, choices: Sequence) -> Tensor:
@@ -112,7 +113,7 @@ class ChainSupernet(ChainNetwork):
         one_per_slot(self.blocks, "choices", choices)
         gates = torch.zeros(self.gate_shape)
         for i, (block, choice) in enumerate(zip(self.blocks, choices, strict=True)):
-            marked = block.marked(choice)
+            marked = cast(GatedBlock, block).marked(choice)
             gates[i, : len(marked)] = torch.tensor(marked)
         return gates
 

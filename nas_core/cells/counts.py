@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakSet
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
+
+from nas_core.cells.checks import at_least_one
 
 
 def parameters(network: nn.Module) -> int:
@@ -31,6 +33,26 @@ def multiply_adds(network: nn.Module, images: Tensor, *choice: Any) -> int:
     return counter.get_total_flops() // (2 * len(images))
 
 
+class Counted(NamedTuple):
+    """``params``: trainable numbers; ``madds``: multiply-adds of convolutions and linear layers for one image."""
+
+    params: int
+    madds: int
+
+
+def counted(build: Callable[[], nn.Module], side: int, *choice: Any, in_channels: int = 3) -> Counted:
+    """What the network that ``build()`` makes has and does, without ever holding its numbers.
+
+    It is built on PyTorch's device without data, so that one for ImageNet costs no memory either. ``side``: of the
+    square images, in pixels; ``choice``: what the network takes besides them.
+    """
+    at_least_one("an image", side=side, in_channels=in_channels)
+    with torch.device("meta"):
+        network = build()
+        images = torch.empty(1, in_channels, side, side)
+    return Counted(parameters(network), multiply_adds(network, images, *choice))
+
+
 class _Kept:
     """A storage in the keeping of autograd; it dies with the part of the graph that needs it."""
 
@@ -48,13 +70,18 @@ def saved_bytes(compute: Callable[[], Any]) -> int:
     kept: WeakSet[_Kept] = WeakSet()
 
     def pack(tensor: Tensor) -> _Kept:
-        box, owner = _Kept(tensor), tensor if tensor._base is None else tensor._base
-        if not (owner.is_leaf and owner.requires_grad):
+        box = _Kept(tensor)
+        owner = tensor if tensor._base is None else tensor._base
+        is_parameter = owner.is_leaf and owner.requires_grad
+        if not is_parameter:
             kept.add(box)
         return box
 
     with saved_tensors_hooks(pack, lambda box: box.tensor):
         result = compute()
-    storages = [box.tensor.untyped_storage() for box in kept]
+    size_at = {}
+    for box in kept:
+        storage = box.tensor.untyped_storage()
+        size_at[storage.data_ptr()] = storage.nbytes()
     del result  # until here it kept the graph alive
-    return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
+    return sum(size_at.values())

@@ -24,20 +24,24 @@ from nas_core.errors import UserError
 
 
 class Gated(Protocol):
-    """What relaxations and probes need of a searched network: which gates there are, and logits for given ones.
-
-    ``gate_shape``: (slots, choices), after (layers,) where all layers have the same slots: (layers, edges, operations)
-    for cells, (slots, candidates) for chains, (layers, paths) for parallel paths. ``mask()``: bool, (slots, choices),
-    which choices a slot has; a gate outside of it has no effect. ``forward(images, gates)``: class logits (batch,
-    classes); ``observed``: bool, like ``gates``, choices whose cost is wanted although their gate is zero.
-    """
+    """What relaxations and probes need of a searched network: which gates there are, and logits for given ones."""
 
     @property
-    def gate_shape(self) -> tuple[int, ...]: ...
+    def gate_shape(self) -> tuple[int, ...]:
+        """(layers, edges, operations) of cells, (slots, candidates) of chains, (layers, paths) of parallel paths.
 
-    def mask(self) -> np.ndarray: ...
+        The last two are (slots, choices); what stands before them are parts of the network with the same slots.
+        """
 
-    def forward(self, images: Tensor, gates: Tensor, *, observed: Tensor | None = None) -> Tensor: ...
+    def mask(self) -> np.ndarray:
+        """Which choices a slot has: bool, (slots, choices); a gate outside of it has no effect."""
+
+    def forward(self, images: Tensor, gates: Tensor, *, observed: Tensor | None = None) -> Tensor:
+        """Class logits (batch, classes) of ``images`` (batch, channels, height, width).
+
+        ``gates``: of ``gate_shape``; ``observed``: bool, like ``gates``, choices whose cost is wanted although their
+        gate is zero.
+        """
 
 
 @dataclass(frozen=True)
@@ -66,10 +70,6 @@ class Row:
         at = slice(start, start + length)
         gates = None if self.gates is None else self.gates[at]
         return Row(self.drawn[at], self.wanted[at], gates)
-
-    def touched(self) -> bool:
-        """Whether anything of this row is computed."""
-        return any(self.drawn) or any(self.wanted)
 
     def total(self, choices: Iterable[nn.Module], x: Tensor) -> Tensor | None:
         """sum_k Z^k x^k over the ``choices``, each applied to ``x``; None where nothing is drawn or wanted.

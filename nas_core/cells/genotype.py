@@ -17,13 +17,13 @@ from nas_core.errors import UserError
 
 
 @dataclass(frozen=True)
-class CellGenotype:
-    """A discrete cell: ``edges`` are (source, target, operation), ``output`` the concatenated nodes.
+class LabelledCell:
+    """A cell whose ``edges`` are (source, target, operation) and whose ``output`` names the concatenated nodes.
 
-    Parallel edges between the same two nodes are allowed (NASNet and ENAS cells have them); ``none`` is written as
-    the absence of an edge, so a node may keep no input at all and then contributes a map of zeros. Nodes 0 and 1 are
-    the outputs of cells k-2 and k-1; of a cell with one of the ``inputs``, node 0 is that of cell k-1. Raises
-    :class:`UserError` where the numbers describe no cell; which operations there are is up to the network built of it.
+    Nodes 0 and 1 are the outputs of cells k-2 and k-1; with one of the ``inputs``, node 0 is that of cell k-1. Several
+    edges may join two nodes: those of a parent that shows all its candidates, ``none`` among them (SNAS, Fig. 1).
+    Raises :class:`UserError` where the numbers describe no cell; which operations there are is up to the network that
+    is built of it.
     """
 
     inputs: int
@@ -34,16 +34,28 @@ class CellGenotype:
     def __post_init__(self) -> None:
         pairs = [(source, target) for source, target, _ in self.edges]
         check_graph("a genotype's cell", self.inputs, self.nodes, pairs, self.output)
-        for source, target, op in self.edges:
-            if op == "none":
-                raise UserError(
-                    f"a genotype's cell: none is written as the absence of an edge, not as {source} -> {target}."
-                )
 
     @property
     def intermediate(self) -> range:
         """The intermediate nodes."""
         return range(self.inputs, self.inputs + self.nodes)
+
+
+@dataclass(frozen=True)
+class CellGenotype(LabelledCell):
+    """A discrete cell.
+
+    Parallel edges between the same two nodes are allowed (NASNet and ENAS cells have them); ``none`` is written as
+    the absence of an edge, so a node may keep no input at all and then contributes a map of zeros.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for source, target, op in self.edges:
+            if op == "none":
+                raise UserError(
+                    f"a genotype's cell: none is written as the absence of an edge, not as {source} -> {target}."
+                )
 
     def width(self) -> int:
         """Number of kept input edges."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -88,9 +88,9 @@ class MixedBottleneck(GatedBlock):
         for i, rate in enumerate(self.rates.values()):
             own = row.part(i * len(self.kernels), len(self.kernels))
             if own.active:
-                terms.append(rate.gated(x, own))
+                terms.append(cast(_Rate, rate).gated(x, own))
             elif any(own.wanted):
-                raise UserError("a path may only be observed beside a drawn one of its expansion, whose batch norm it needs.")
+                raise UserError("a path can only be observed beside a drawn one of its expansion, whose norm it needs.")
         if not terms:
             raise UserError("a layer of parallel paths needs at least one path whose gate is not zero.")
         y = sum(terms[1:], start=terms[0])
@@ -131,10 +131,10 @@ class GroupedBottleneck(Bottleneck, GatedBlock):
         maps = []
         for i, part in enumerate(self.expand(x).chunk(self.count, dim=1)):
             own = row.part(i * len(self.kernels), len(self.kernels))
-            if not own.active:
+            mixed = own.total([self.groups[f"{i}:{kernel}"] for kernel in self.kernels], part)
+            if mixed is None or not own.active:
                 raise UserError(f"group {i} of a grouped block needs at least one kernel whose gate is not zero.")
-            paths = [self.groups[f"{i}:{kernel}"] for kernel in self.kernels]
-            maps.append(own.total(paths, part))
+            maps.append(mixed)
         return self.shortcut(x, self.norm(self.project(torch.cat(maps, dim=1))))
 
     def marked(self, choice: Sequence[int]) -> list[bool]:

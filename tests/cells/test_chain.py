@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from closed_forms import Count, bottleneck, chain_count
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small import generator
@@ -29,7 +30,6 @@ from nas_core.cells.chain import (
     slots,
     space_size,
 )
-from closed_forms import Count, bottleneck, chain_count
 from nas_core.cells.counts import multiply_adds, parameters
 from nas_core.errors import UserError
 

@@ -5,17 +5,21 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
+from closed_forms import Count, operation, search_count
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small import generator
 from torch import Tensor, nn
 
-from closed_forms import Count, operation, search_count
-from nas_core.cells.counts import multiply_adds, parameters, saved_bytes
-from nas_core.cells.evaluation import EVALUATED
+from nas_core.cells.chain import ChainNetwork, Choice, Macro, blocks, slots
+from nas_core.cells.counts import counted, multiply_adds, parameters, saved_bytes
+from nas_core.cells.evaluation import EVALUATED, EvaluationNetwork
+from nas_core.cells.genotype import released
+from nas_core.cells.mixpath import MixedBottleneck, ParallelNetwork
 from nas_core.cells.operations import CANDIDATES, OPERATIONS, Style
 from nas_core.cells.supernet import Space, Supernet
 from nas_core.cells.topology import Topology, darts_cell, minimal_cell, modified_cell, simplified_cell
+from nas_core.errors import UserError
 
 ONE_NODE = replace(minimal_cell(), output=(3,))  # only the last node is concatenated
 
@@ -69,6 +73,41 @@ def test_property_closed_form_of_an_operation(name: str, half: int, side: int, s
         cost = OPERATIONS[name].cost(2 * half, -(-side // stride), stride)
         searched = operation(name, 2 * half, side, stride, affine=0)
         assert searched == Count(cost.params, 0 if "pool" in name else cost.madds)
+
+
+@pytest.mark.parametrize("in_channels", [1, 3])
+def test_exact_counts_of_a_network_that_holds_nothing(in_channels: int) -> None:
+    """As of the same network with its weights, for every kind of network; ``build`` runs once and allocates nothing."""
+    size = {"classes": 10, "in_channels": in_channels, "generator": generator()}
+    macro = Macro(4, 2, slots(4, [(6, 2, 2)]), 8)
+    gates = torch.full((2, 5, 8), 1 / 8)
+    cells = {"channels": 2, "layers": 2}
+    builds = (
+        (lambda: EvaluationNetwork(released("DARTS_V2"), **cells, **size), ()),
+        (lambda: Supernet(Space(minimal_cell()), **cells, **size, reductions=False, head_bias=True), (gates,)),
+        (lambda: ChainNetwork(macro, blocks(macro, [Choice(3, (3,))] * 2), **size), ()),
+        (lambda: ChainNetwork(macro, [MixedBottleneck(s, 2) for s in macro.slots], **size), ([Choice(6, (3, 5))] * 2,)),
+        (lambda: ParallelNetwork(channels=2, most=4, **size), (("conv3x3", None, None, "maxpool3x3"),)),
+    )
+    for build, choice in builds:
+        made: list[nn.Module] = []
+        keep = lambda build=build, made=made: made.append(build()) or made[0]  # noqa: E731
+        found = counted(keep, 16, *choice, in_channels=in_channels)
+        model = build()
+        assert found == (parameters(model), multiply_adds(model, torch.zeros(1, in_channels, 16, 16), *choice))
+        assert len(made) == 1
+        assert all(value.is_meta for value in made[0].state_dict().values())
+
+
+def test_an_image_without_pixels_is_refused() -> None:
+    with pytest.raises(UserError, match="side must be 1 or more, not 0"):
+        counted(lambda: nn.Linear(1, 1), 0)
+
+
+def test_unknown_operation_is_named_by_the_closed_form() -> None:
+    """It would count nothing."""
+    with pytest.raises(UserError, match="unknown operation 'sep_conv_9x9'; did you mean"):
+        operation("sep_conv_9x9", 8, 8, 1)
 
 
 def test_parameters_count_shared_ones_once() -> None:

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 import torch
+from closed_forms import Count, auxiliary_count, evaluation_count
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small import generator
 from torch import Tensor, nn
 
 from nas_core import papers
-from closed_forms import Count, auxiliary_count, evaluation_count
 from nas_core.cells.counts import multiply_adds, parameters
 from nas_core.cells.evaluation import EVALUATED, STEMS, EvaluationNetwork, TowerPool
 from nas_core.cells.genotype import CellGenotype, Genotype, released
@@ -129,7 +129,7 @@ def test_exact_parameters_of_a_cell_with_one_input() -> None:
     parts = [parameters(part) for part in (model.stem, *model.cells, model.classifier)]
     assert parts == [132, 296, 280, 90]
     assert parameters(model) == evaluation_count(Genotype(cell), **size, side=8).params == 798
-    first, second = model.cells
+    first = model.cells[0]
     x = torch.randn(2, 12, 8, 8, generator=generator())
     assert torch.equal(first(x + 1, x, 0.0, None), first(x, x, 0.0, None))
 

@@ -136,7 +136,7 @@ def test_gates_of_another_shape_are_refused(name: str) -> None:
         model(batch()[0], gates, observed=torch.ones(1, 1, dtype=torch.bool))
 
 
-# ------------------------------------------------------------------------------------------------------- what a gate does
+# ----------------------------------------------------------------------------------------------------- what a gate does
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -214,7 +214,7 @@ def test_property_a_mixture_is_the_weighted_sum_of_blocks(slot: Slot, seed: int)
 @settings(max_examples=20)
 @given(st.sets(st.integers(0, 7), min_size=1), st.sampled_from([Slot(2, 2, 1), Slot(2, 3, 2)]), st.integers(0, 99))
 def test_property_a_mixed_block_weighs_its_paths(drawn: set[int], slot: Slot, seed: int) -> None:
-    """y = sum_e SBN_n(W_e sum_k z_ek f_ek(E_e x)), n the gates of e that are not zero, plus x where the shapes agree."""
+    """y = sum_e SBN_n(W_e sum_k z_ek f_ek(E_e x)), n the open gates of e, plus x where the shapes agree."""
     block = MixedBottleneck(slot, 4).double()
     for rate in block.rates.values():
         for n, shadow in enumerate(rate.norm.norms):
@@ -383,7 +383,7 @@ def test_exact_argmax_of_a_chain() -> None:
         derive_chain(prob[:3], macro)
 
 
-# -------------------------------------------------------------------------------------------------------- what is refused
+# ------------------------------------------------------------------------------------------------------ what is refused
 
 
 @pytest.mark.parametrize(("make", "sentence"), [

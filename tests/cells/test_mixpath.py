@@ -6,6 +6,7 @@ from itertools import combinations, product
 import numpy as np
 import pytest
 import torch
+from closed_forms import Count, chain_count, supernet_params
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small import generator
@@ -13,7 +14,6 @@ from torch import Tensor, nn
 
 from nas_core import papers
 from nas_core.cells.chain import ChainNetwork, Choice, InvertedBottleneck, Macro, Slot, blocks, slots
-from closed_forms import Count, chain_count, supernet_params
 from nas_core.cells.counts import multiply_adds, parameters
 from nas_core.cells.mixpath import (
     EXPANSIONS,

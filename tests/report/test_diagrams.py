@@ -7,7 +7,7 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 
-from nas_core.cells.genotype import CellGenotype
+from nas_core.cells.genotype import CellGenotype, LabelledCell
 from nas_core.cells.topology import Topology, darts_cell, minimal_cell, modified_cell, simplified_cell
 from nas_core.report.diagrams import cell_edges, draw_cell, edge_handles, topology_snapshots
 from nas_core.report.layout import RADIUS, at, curve, output_node, positions
@@ -20,6 +20,10 @@ NAMES = [f"{t.name}{t.nodes}" for t in TOPOLOGIES]
 
 def genotype(topology: Topology, *edges: tuple[int, int, str]) -> CellGenotype:
     return CellGenotype(topology.inputs, topology.nodes, edges, topology.output)
+
+
+def labelled(topology: Topology, *edges: tuple[int, int, str]) -> LabelledCell:
+    return LabelledCell(topology.inputs, topology.nodes, edges, topology.output)
 
 
 def full(topology: Topology) -> CellGenotype:
@@ -194,13 +198,13 @@ def test_inputs_and_output_can_have_other_names() -> None:
 def test_four_candidates_on_every_edge_run_side_by_side() -> None:
     edges = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
     parent, ops = Topology("parent", 1, 3, edges, (3,)), ("sep_conv_3x3", "avg_pool_3x3", "skip_connect", "none")
-    drawn_edges = cell_edges(parent, genotype(parent, *((i, j, op) for i, j in edges for op in ops)))
+    drawn_edges = cell_edges(parent, labelled(parent, *((i, j, op) for i, j in edges for op in ops)))
     for pair in edges:
         beside = [curve(parent, *pair, e.bend) for e in drawn_edges if (e.source, e.target) == pair]
         gaps = [np.hypot(*(at(a, 0.5) - at(b, 0.5))) for a, b in itertools.pairwise(beside)]
         assert len(gaps) == 3
         assert min(gaps) > 0.1
-    ax = draw_cell(None, parent, genotype(parent, (0, 1, "none"), (0, 2, "skip_connect")), labels=False)
+    ax = draw_cell(None, parent, labelled(parent, (0, 1, "none"), (0, 2, "skip_connect")), labels=False)
     lines = {p.get_gid(): p.get_linestyle() for p in ax.patches if str(p.get_gid()).startswith("kept")}
     assert lines["kept 0-1 none"] != "-"
     assert lines["kept 0-2 skip"] in ("-", "solid")
