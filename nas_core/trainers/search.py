@@ -22,8 +22,10 @@ from nas_core.cells.genotype import DERIVE_RULES, Genotype
 from nas_core.cells.operations import kept_paths
 from nas_core.trainers.settings import RunConfig
 from nas_core.data import load
-from nas_core.probes import Child, CostProbe, LossProbe, accuracy, entropy, probabilities, recalibrated
-from nas_core.probes.accuracy import genotype_gates
+from nas_core.probes.accuracy import Child, accuracy, genotype_gates, recalibrated
+from nas_core.probes.architecture import entropy, probabilities
+from nas_core.probes.costs import CostProbe
+from nas_core.probes.losses import LossProbe
 from nas_core.trainers.architecture import Architecture
 from nas_core.trainers.batches import Batches
 from nas_core.trainers.hypergradient import exact, finite_difference, loss_on, statistics

@@ -10,7 +10,7 @@ from small import METHODS, assert_same, config, finished, run
 from nas_core.cells.genotype import DERIVE_RULES, Genotype
 from nas_core.cells.operations import CANDIDATES, NORMALISERS, ORDERS
 from nas_core.trainers.settings import Network
-from nas_core.probes import entropy
+from nas_core.probes.architecture import entropy
 from nas_core.trainers import Result, Search
 
 CELL = {"channels": 4, "reductions": False, "head_bias": False}
