@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from nas_core import data, papers, report
-from nas_core.experiments import RUN_IDS
 from nas_core.choices import Choice, shown
 from nas_core.claims import CHECKS, Measured, Verdict, evaluate
 from nas_core.errors import UserError, choose
+from nas_core.experiments import RUN_IDS
 from nas_core.runs import Record, obtain
 from nas_core.trainers.settings import RunConfig
 

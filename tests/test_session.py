@@ -13,11 +13,11 @@ import pandas as pd
 import pytest
 
 from nas_core import choices, papers, report, session
-from nas_core.experiments import RUN_IDS, TUNING_SEEDS, configs
 from nas_core.choices import Choice
 from nas_core.claims import CHECKS, Verdict
 from nas_core.claims.check import Check
 from nas_core.errors import UserError
+from nas_core.experiments import RUN_IDS, TUNING_SEEDS, configs
 from nas_core.runs import Record
 from nas_core.session import Session
 from nas_core.trainers.methods import Exact, SecondOrder

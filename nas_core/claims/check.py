@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from nas_core.experiments import PROFILES
 from nas_core.claims.verdict import Verdict
 from nas_core.errors import choose
+from nas_core.experiments import PROFILES
 from nas_core.papers import COMPARISONS, claims
 from nas_core.runs import Record
 
@@ -87,7 +87,7 @@ def evaluate(claim: str, records: Records, measured: Measured | None = None) -> 
 def _row(claim: str) -> dict[str, Any]:
     """What claims.csv says about ``claim``."""
     table = claims()
-    return table.loc[choose("claim", claim, table.index)].to_dict()
+    return dict(table.loc[choose("claim", claim, table.index)])
 
 
 def _judge(claim: str, values: np.ndarray, records: Sequence[Record]) -> Verdict:

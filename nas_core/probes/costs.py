@@ -14,24 +14,40 @@ from torch import Tensor
 
 
 class CostProbe:
-    """Accumulates costs; ``leaks``: (edges, ops) marks skip on intermediate edges, which passes cost on (Theorem 1)."""
+    """Accumulates costs over the batches of an epoch.
+
+    ``leaks``: (edges, ops), marks skip on intermediate edges, the only operation that passes the cost of its output on
+    to its input (wiring paper, Theorem 1). Passes must be in training mode: with running statistics no batch norm
+    makes an operation blind to the scale of its input, and the theorem does not hold.
+    """
 
     def __init__(self, layers: int, leaks: Tensor) -> None:
-        self.layers, self.leaks = layers, leaks
+        self.layers = layers
+        self.leaks = leaks
         self.totals = self._nothing()
 
     def _nothing(self) -> dict[str, Any]:
         """What is accumulated, before the first batch; part of a search's state."""
         zeros = partial(torch.zeros, self.layers, dtype=torch.float64)
-        sums = {name: zeros(*self.leaks.shape) for name in ("sum", "sq", "n")}
-        return {"sums": sums, "edge": zeros(len(self.leaks)), "out": zeros(), "leak": zeros(), "batches": 0}
+        edges, ops = self.leaks.shape
+        sums = {name: zeros(edges, ops) for name in ("sum", "sq", "n")}
+        return {
+            "sums": sums,
+            "edge": zeros(edges),
+            "out": zeros(),
+            "leak": zeros(),
+            "batches": 0,
+        }
 
     def add(self, gates: Tensor, cost: Tensor, output_cost: Tensor) -> None:
         """Add one batch: gates Z and their gradients (layers, edges, ops), gradients (layers,) of the output gates."""
-        z, c = gates.detach().double().cpu(), cost.double().cpu()
-        drawn, totals = (z != 0).double(), self.totals
-        for name, value in (("sum", c), ("sq", c**2), ("n", torch.ones_like(c))):
-            totals["sums"][name] += value * drawn
+        z = gates.detach().double().cpu()
+        c = cost.double().cpu()
+        drawn = (z != 0).double()
+        totals = self.totals
+        totals["sums"]["sum"] += c * drawn
+        totals["sums"]["sq"] += c**2 * drawn
+        totals["sums"]["n"] += drawn
         totals["edge"] += (z * c).sum(-1)
         totals["leak"] += (z * c * self.leaks).sum((1, 2))
         totals["out"] += output_cost.double().cpu()
@@ -43,7 +59,11 @@ class CostProbe:
         ``cost_sum, cost_sq, cost_n`` (layers, edges, ops) over drawn entries; per batch means ``edge_cost`` (layers,
         edges) = sum_k Z^k C^k, ``out_cost`` and ``skip_leak`` (layers,).
         """
-        totals, self.totals = self.totals, self._nothing()
+        totals = self.totals
+        self.totals = self._nothing()
+        batches = max(totals["batches"], 1)
         arrays = {f"cost_{name}": value for name, value in totals["sums"].items()}
-        means = (("edge_cost", "edge"), ("out_cost", "out"), ("skip_leak", "leak"))
-        return arrays | {name: totals[of] / max(totals["batches"], 1) for name, of in means}
+        arrays["edge_cost"] = totals["edge"] / batches
+        arrays["out_cost"] = totals["out"] / batches
+        arrays["skip_leak"] = totals["leak"] / batches
+        return arrays

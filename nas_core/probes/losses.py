@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 GROUPS = ("all", "correct", "wrong")
+MEANS = ("L", "H", "C", "acc")
 
 
 def loss_terms(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -33,18 +34,30 @@ class LossProbe:
         self.sums: dict[str, Tensor] = {}
 
     def add(self, split: str, logits: Tensor, labels: Tensor) -> None:
-        """Add one batch, classified on the pass that produced ``logits``."""
+        """Add one batch, classified on the pass that produced ``logits`` (batch, classes); ``labels``: (batch,)."""
         loss, uncertainty, cost, correct = loss_terms(logits.detach().double(), labels)
-        values = torch.stack([loss, uncertainty, cost, correct.double(), torch.ones_like(loss)])
-        batch = torch.stack([values.sum(1), values[:, correct].sum(1), values[:, ~correct].sum(1)]).cpu()
-        self.sums[split] = self.sums[split] + batch if split in self.sums else batch
+        count = torch.ones_like(loss)
+        values = torch.stack([loss, uncertainty, cost, correct.double(), count])
+        groups = [values, values[:, correct], values[:, ~correct]]
+        batch = torch.stack([group.sum(1) for group in groups]).cpu()
+        if split in self.sums:
+            batch = self.sums[split] + batch
+        self.sums[split] = batch
 
     def close(self, epoch: int) -> list[dict[str, Any]]:
         """One row per split and group: the means L, H, C, acc and the number n of samples; then start afresh."""
         rows = []
         for split, sums in self.sums.items():
             for group, (*totals, n) in zip(GROUPS, sums.tolist(), strict=True):
-                means = dict(zip(("L", "H", "C", "acc"), (t / n if n else float("nan") for t in totals), strict=True))
-                rows.append({"epoch": epoch, "split": split, "group": group, **means, "n": int(n)})
+                means = [total / n if n else float("nan") for total in totals]
+                rows.append(
+                    {
+                        "epoch": epoch,
+                        "split": split,
+                        "group": group,
+                        **dict(zip(MEANS, means, strict=True)),
+                        "n": int(n),
+                    }
+                )
         self.sums = {}
         return rows

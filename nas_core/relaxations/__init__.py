@@ -60,13 +60,15 @@ def softmax_gradient(logits: Tensor, z: Tensor, cost: Tensor, temperature: float
 
 def gumbel(logits: Tensor, generator: Generator) -> Tensor:
     """G = -log(-log U), U uniform on (0, 1), of the shape of the logits."""
-    u = torch.rand(logits.shape, generator=generator, dtype=torch.float64).clamp_min(torch.finfo(torch.float64).tiny)
+    u = torch.rand(logits.shape, generator=generator, dtype=torch.float64)
+    u = u.clamp_min(torch.finfo(torch.float64).tiny)
     return -torch.log(-torch.log(u)).to(logits)
 
 
 def concrete_draw(logits: Tensor, generator: Generator, temperature: float) -> Tensor:
     """SNAS eq. 5: Z^k = exp((a^k + G^k) / lam) / sum_m exp((a^m + G^m) / lam)."""
-    return F.softmax((logits + gumbel(logits, generator)) / temperature, dim=-1)
+    noisy = logits + gumbel(logits, generator)
+    return F.softmax(noisy / temperature, dim=-1)
 
 
 def concrete_gradient(logits: Tensor, z: Tensor, cost: Tensor, temperature: float) -> Tensor:
@@ -80,13 +82,18 @@ def concrete_score(logits: Tensor, z: Tensor, temperature: float) -> Tensor:
     K counts the allowed operations. Needs a Z in float64 at low temperatures: in float32 most entries underflow to 0.
     """
     allowed = logits.isfinite()
-    exponents = (logits - temperature * z.clamp_min(torch.finfo(z.dtype).tiny).log()).masked_fill(~allowed, -torch.inf)
-    return allowed * (1 - allowed.sum(-1, keepdim=True) * F.softmax(exponents, dim=-1))
+    log_z = z.clamp_min(torch.finfo(z.dtype).tiny).log()
+    exponents = logits - temperature * log_z
+    shares = F.softmax(exponents.masked_fill(~allowed, -torch.inf), dim=-1)
+    count = allowed.sum(-1, keepdim=True)
+    return allowed * (1 - count * shares)
 
 
 def one_hot_draw(logits: Tensor, generator: Generator, temperature: float) -> Tensor:
     """DSNAS: Z one-hot, Z ~ Cat(softmax(a)), drawn by the Gumbel-max rule."""
-    return F.one_hot((logits + gumbel(logits, generator)).argmax(-1), logits.shape[-1]).to(logits)
+    noisy = logits + gumbel(logits, generator)
+    drawn = noisy.argmax(-1)
+    return F.one_hot(drawn, logits.shape[-1]).to(logits)
 
 
 def one_hot_score(logits: Tensor, z: Tensor, temperature: float) -> Tensor:
@@ -99,7 +106,8 @@ def one_hot_gradient(logits: Tensor, z: Tensor, cost: Tensor, temperature: float
 
     REINFORCE (ProxylessNAS, Sec. 3.3) is the same with C = -(R - b), reward R and baseline b, on every edge.
     """
-    return one_hot_score(logits, z, temperature) * (z * cost).sum(-1, keepdim=True)
+    cost_of_drawn = (z * cost).sum(-1, keepdim=True)
+    return one_hot_score(logits, z, temperature) * cost_of_drawn
 
 
 def binary_gradient(logits: Tensor, z: Tensor, cost: Tensor, temperature: float) -> Tensor:
@@ -112,8 +120,10 @@ def two_paths(logits: Tensor, generator: Generator) -> Tensor:
 
     The softmax of what is left is p renormalised over the pair, so the step is a binary one between two candidates.
     """
-    pair = (logits + gumbel(logits, generator)).topk(min(2, logits.shape[-1])).indices
-    return torch.full_like(logits, -torch.inf).scatter(-1, pair, logits.gather(-1, pair))
+    noisy = logits + gumbel(logits, generator)
+    pair = noisy.topk(min(2, logits.shape[-1])).indices
+    nothing = torch.full_like(logits, -torch.inf)
+    return nothing.scatter(-1, pair, logits.gather(-1, pair))
 
 
 def keep_others(old: Tensor, new: Tensor, moved: Tensor) -> Tensor:
@@ -122,13 +132,15 @@ def keep_others(old: Tensor, new: Tensor, moved: Tensor) -> Tensor:
     ProxylessNAS, Sec. 3.2: subtract log(sum_i exp(new^i) / sum_i exp(old^i)), sums over the moved ones of an edge. All
     others get back their old logit, which an optimiser with momentum or decay would have changed.
     """
-    offset = [a.masked_fill(~moved, -torch.inf).logsumexp(-1, keepdim=True) for a in (new, old)]
-    return torch.where(moved, new - (offset[0] - offset[1]), old)
+    total_new = new.masked_fill(~moved, -torch.inf).logsumexp(-1, keepdim=True)
+    total_old = old.masked_fill(~moved, -torch.inf).logsumexp(-1, keepdim=True)
+    return torch.where(moved, new - (total_new - total_old), old)
 
 
 def uniform_draw(logits: Tensor, generator: Generator, temperature: float) -> Tensor:
     """Single paths drawn uniformly over the allowed operations (wiring paper, Sec. 5.1); the logits only mask."""
-    return one_hot_draw(logits.masked_fill(logits.isfinite(), 0.0), generator, temperature)
+    equal = logits.masked_fill(logits.isfinite(), 0.0)
+    return one_hot_draw(equal, generator, temperature)
 
 
 def no_gradient(logits: Tensor, z: Tensor, cost: Tensor, temperature: float) -> Tensor:

@@ -11,4 +11,5 @@ def expected_latency(logits: Tensor, latency: Tensor, constant: float = 0.0) -> 
 
     ``logits``, ``latency``: (..., edges, ops), F from a table or a predictor, in ms like the result, a scalar.
     """
-    return (F.softmax(logits, dim=-1) * latency).sum() + constant
+    p = F.softmax(logits, dim=-1)
+    return (p * latency).sum() + constant

@@ -3,9 +3,10 @@
 from nas_core.report.boxes import draw_matrix, draw_modules, draw_network, network_handles
 from nas_core.report.compare import Difference, compare
 from nas_core.report.curves import accuracy_curves, band, dropped_curves, entropy_curves, probability_panels
-from nas_core.report.diagrams import draw_cell, edge_handles, topology_snapshots
+from nas_core.report.diagrams import draw_cell, edge_handles
 from nas_core.report.flows import draw_flow, flow_handles, join_cells
 from nas_core.report.save import picture, save, show, stack
+from nas_core.report.snapshots import topology_snapshots
 from nas_core.report.style import WIRING_ORDER, caption, new_figure, op_handles, op_style, use_style
 from nas_core.report.tables import beside_printed, table_figure, verdict_table, verdict_text
 

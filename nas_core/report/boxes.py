@@ -15,37 +15,63 @@ from nas_core.report.style import DARK, FAINT, FONT, GREY, ink, new_axes, op_sty
 TINTS = {"ReLU": "#FBE3B5", "Conv": "#D3E3F3", "BatchNorm": "#D5EBDD", "Pool": "#E6DDF1", "Linear": "#F6D9CB"}
 CELLS = {"normal": "#DCE3EC", "reduction": "#F2B37A"}
 ENDS = {"stem": "#F4F4F4", "pool": TINTS["Pool"], "linear": TINTS["Linear"]}
+FILLS = {**CELLS, **ENDS}  # of everything in a strip
 FREE, PITCH, SIDE = 0.26, 0.44, 0.28  # inches: between two modules, from cell to cell, width of a cell
+
+Point = tuple[float, float]
 
 
 class Sheet:
     """Axes in which inches are drawn whatever their size, at the top; all lengths are in inches."""
 
-    def __init__(self, ax: Axes | None, across: tuple[float, float], up: tuple[float, float], anchor: float) -> None:
+    def __init__(self, ax: Axes | None, across: Point, up: Point, anchor: float) -> None:
         """``across`` and ``up``: the ends of the drawing; ``anchor``: 0 stands on the left, 0.5 in the middle."""
-        self.ax = new_axes(across[1] - across[0] + 0.1, up[1] - up[0] + 0.1) if ax is None else ax
-        self.ax.set_axis_off()
+        if ax is None:
+            ax = new_axes(across[1] - across[0] + 0.1, up[1] - up[0] + 0.1)
+        ax.set_axis_off()
+        self.ax = ax
         origin = Affine2D().translate((anchor - 1) * across[0] - anchor * across[1], -up[1])
-        place = ScaledTranslation(anchor, 1, cast(Affine2DBase, self.ax.transAxes))
-        self.look: dict[str, Any] = {"transform": origin + self.ax.figure.dpi_scale_trans + place, "clip_on": False}
+        place = ScaledTranslation(anchor, 1, cast(Affine2DBase, ax.transAxes))
+        self.transform = origin + ax.figure.dpi_scale_trans + place
 
     def box(self, x: float, y: float, width: float, height: float, tint: str, gid: str) -> None:
         """A box around (x, y)."""
-        corner, style = (x - width / 2, y - height / 2), "round,pad=0,rounding_size=0.05"
-        shape = FancyBboxPatch(corner, width, height, boxstyle=style, fc=tint, ec=DARK, lw=0.9, gid=gid, **self.look)
-        self.ax.add_patch(shape)
+        shape = FancyBboxPatch(
+            (x - width / 2, y - height / 2),
+            width,
+            height,
+            boxstyle="round,pad=0,rounding_size=0.05",
+            fc=tint,
+            ec=DARK,
+            lw=0.9,
+        )
+        self._add(shape, gid)
 
-    def arrow(self, start: tuple[float, float], end: tuple[float, float], **look: Any) -> None:
-        """An arrow that ends just before ``end``."""
-        look = {"color": DARK, "gid": "arrow"} | look | self.look
-        shape = FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=8, shrinkA=0, shrinkB=1, lw=1.0, **look)
+    def arrow(self, start: Point, end: Point, gid: str = "arrow", colour: str = DARK, arc: float = 0.0) -> None:
+        """An arrow that ends just before ``end``; ``arc``: how far it bends, against its length."""
+        shape = FancyArrowPatch(
+            start,
+            end,
+            arrowstyle="-|>",
+            connectionstyle=f"arc3,rad={arc}",
+            mutation_scale=8,
+            shrinkA=0,
+            shrinkB=1,
+            lw=1.0,
+            color=colour,
+        )
         shape.set_zorder(0.5)
+        self._add(shape, gid)
+
+    def _add(self, shape: Patch, gid: str) -> None:
+        shape.set(gid=gid, transform=self.transform, clip_on=False)
         self.ax.add_patch(shape)
 
     def text(self, x: float, y: float, text: str, **look: Any) -> None:
         """A text, centred at (x, y) unless ``look`` says otherwise."""
         centred: dict[str, Any] = {"ha": "center", "va": "center", "size": FONT}
-        self.ax.text(x, y, text, **(centred | look | self.look))
+        centred.update(look)
+        self.ax.text(x, y, text, transform=self.transform, clip_on=False, **centred)
 
 
 @use_style()
@@ -60,14 +86,15 @@ def draw_modules(ax: Axes | None, names: Sequence[str | tuple[str, str]], texts:
     if texts and len(texts) != len(names) - 1:
         raise ValueError(f"{len(texts)} texts for {len(names) - 1} arrows: give one for each arrow")
     pairs = [(name, "") if isinstance(name, str) else name for name in names]
-    width = max(text_width(line, "bold") for pair in pairs for line in pair) / 72 + 0.3
-    height = 0.45 if any(detail for _, detail in pairs) else 0.3
+    lines = [line for pair in pairs for line in pair]
+    width = max(text_width(line, "bold") for line in lines) / 72 + 0.3
+    detailed = any(detail for _, detail in pairs)
+    height = 0.45 if detailed else 0.3
     half = max([width / 2, *(text_width(text) / 72 + 0.12 for text in texts)])
     sheet = Sheet(ax, (-half, half), (FREE - len(pairs) * (height + FREE), 0), 0.5)
     for k, (name, detail) in enumerate(pairs):
         y = -k * (height + FREE) - height / 2
-        tint = next((tint for kind, tint in TINTS.items() if kind in name), "white")
-        sheet.box(0, y, width, height, tint, f"module {k} {name}")
+        sheet.box(0, y, width, height, _tint(name), f"module {k} {name}")
         sheet.text(0, y + 0.08 * bool(detail), name, weight="bold")
         sheet.text(0, y - 0.08, detail, size=FONT - 0.5, color=GREY)
         if k:
@@ -76,6 +103,14 @@ def draw_modules(ax: Axes | None, names: Sequence[str | tuple[str, str]], texts:
         y = -(k + 1) * (height + FREE) + FREE / 2
         sheet.text(0.1, y, text, ha="left", size=FONT - 0.5, gid=f"text {k}")
     return sheet.ax
+
+
+def _tint(name: str) -> str:
+    """The colour of the class that a module's name contains."""
+    for kind, tint in TINTS.items():
+        if kind in name:
+            return tint
+    return "white"
 
 
 @use_style()
@@ -89,25 +124,37 @@ def draw_network(ax: Axes | None, kinds: Sequence[str], texts: Mapping[int | str
     """
     texts = texts or {}
     strip: list[tuple[int | str, str]] = [("stem", "stem"), *enumerate(kinds), ("pool", "pool"), ("linear", "linear")]
-    if unknown := set(kinds) - set(CELLS):
-        raise ValueError(f"a cell is {' or '.join(CELLS)}, not {unknown.pop()!r}")
-    if lost := [place for place in texts if place not in dict(strip)]:
-        raise ValueError(f"no place {lost[0]!r} to write on: there are stem, 0 to {len(kinds) - 1}, pool and linear")
-    heights = 0.5 + 0.4 * 0.62 ** np.cumsum([kind == "reduction" for _, kind in strip])
+    _check_network(strip, kinds, texts)
+    reductions = np.cumsum([kind == "reduction" for _, kind in strip])
+    heights = 0.5 + 0.4 * 0.62**reductions
     lines = max((text.count("\n") + 1 for text in texts.values()), default=0)
     sheet = Sheet(ax, (-0.2, PITCH * (len(strip) - 1) + 0.2), (-0.5 - 0.14 * lines, 0.78), 0)
     for k, (place, kind) in enumerate(strip):
         x = k * PITCH
-        sheet.box(x, 0, SIDE, heights[k], (CELLS | ENDS)[kind], f"{kind} {place}")
+        sheet.box(x, 0, SIDE, heights[k], FILLS[kind], f"{kind} {place}")
         sheet.text(x, 0, str(place), rotation=0 if kind in CELLS else 90)
         sheet.text(x, -0.5, texts.get(place, ""), va="top", size=FONT - 1, linespacing=1.3, gid=f"text {place}")
         if k:
-            sheet.arrow((x - PITCH + SIDE / 2, 0), (x - SIDE / 2, 0), gid=f"k-1 {place}")
+            sheet.arrow((x - PITCH + SIDE / 2, 0), (x - SIDE / 2, 0), f"k-1 {place}")
         if kind in CELLS:
-            back, arc = max(k - 2, 0), f"arc3,rad={-0.42 if k > 1 else -0.9}"
-            start, end = (back * PITCH + 0.05, heights[back] / 2), (x - 0.05, heights[k] / 2)
-            sheet.arrow(start, end, color="#A9B4C2", gid=f"k-2 {place}", connectionstyle=arc)
+            back = max(k - 2, 0)
+            start = (back * PITCH + 0.05, heights[back] / 2)
+            end = (x - 0.05, heights[k] / 2)
+            sheet.arrow(start, end, f"k-2 {place}", "#A9B4C2", arc=-0.42 if k > 1 else -0.9)
     return sheet.ax
+
+
+def _check_network(
+    strip: Sequence[tuple[int | str, str]], kinds: Sequence[str], texts: Mapping[int | str, str]
+) -> None:
+    """Raise ``ValueError`` for a kind of cell that there is not, and for a text without a place."""
+    for kind in kinds:
+        if kind not in CELLS:
+            raise ValueError(f"a cell is {' or '.join(CELLS)}, not {kind!r}")
+    places = dict(strip)
+    for place in texts:
+        if place not in places:
+            raise ValueError(f"no place {place!r} to write on: there are stem, 0 to {len(kinds) - 1}, pool and linear")
 
 
 def network_handles() -> list[Patch]:
@@ -124,20 +171,26 @@ def draw_matrix(ax: Axes | None, matrix: ArrayLike, rows: Sequence[str], columns
     z = np.asarray(matrix, dtype=float)
     if z.shape != (len(rows), len(columns)):
         raise ValueError(f"a matrix of shape {z.shape} does not fit {len(rows)} rows and {len(columns)} columns")
-    ax = new_axes(0.45 * len(columns) + 0.7, 0.3 * len(rows) + 0.4) if ax is None else ax
+    if ax is None:
+        ax = new_axes(0.45 * len(columns) + 0.7, 0.3 * len(rows) + 0.4)
     full = np.array([to_rgb(op_style(op).colour) for op in columns])
     shown = 1 - np.clip(z, 0, 1)[..., None] * (1 - full)
     ax.imshow(shown, aspect="auto")
     ax.set_box_aspect(0.3 * len(rows) / (0.45 * len(columns)))
-    ax.spines[:].set(visible=True, color=FAINT)
     for (i, j), value in np.ndenumerate(z):
         colour = ink(shown[i, j]) if value >= 0.05 else "#9A9A9A"
         ax.text(j, i, f"{value:.2g}", ha="center", va="center", size=FONT, color=colour, gid=f"entry {i} {j}")
-    ax.set_xticks(range(len(columns)), [short(op) for op in columns])
+    _frame_entries(ax, rows, [short(op) for op in columns])
+    return ax
+
+
+def _frame_entries(ax: Axes, rows: Sequence[str], columns: Sequence[str]) -> None:
+    """Thin lines around the entries of a matrix, names on the left and above."""
+    ax.spines[:].set(visible=True, color=FAINT)
+    ax.set_xticks(range(len(columns)), columns)
     ax.set_yticks(range(len(rows)), rows)
     ax.set_xticks(np.arange(1, len(columns)) - 0.5, minor=True)
     ax.set_yticks(np.arange(1, len(rows)) - 0.5, minor=True)
     ax.tick_params(which="both", length=0, labeltop=True, labelbottom=False, labelsize=FONT)
     ax.grid(False)
     ax.grid(which="minor", color=FAINT, lw=0.8)
-    return ax

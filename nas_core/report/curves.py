@@ -34,10 +34,11 @@ def mean_band(series: np.ndarray, kind: Band = "ci") -> tuple[np.ndarray, np.nda
     return mean, mean - half, mean + half
 
 
-def spread_marks(length: int, index: int, count: int = 5) -> list[int]:
+def marker_positions(length: int, index: int, count: int = 5) -> list[int]:
     """Where a curve carries its markers: about ``count`` points, shifted from curve to curve."""
     step = max(1, length // count)
-    return [int(i) for i in np.arange(index * step // 3 % step if step > 1 else 0, length, step)]
+    first = index * step // 3 % step
+    return list(range(first, length, step))
 
 
 @use_style()
@@ -49,11 +50,27 @@ def band(ax: Axes | None, x: Numbers, series: np.ndarray, label: str, *, index: 
     ax = ax or new_axes()
     mean, low, high = mean_band(series, kind)
     colour, line, marker = SERIES[index % len(SERIES)]
-    if np.ndim(series) == 2 and len(series) > 1:
+    if _several(series):
         ax.fill_between(x, low, high, color=colour, alpha=0.18, lw=0, gid=f"band {label}")
-    look = {"ls": line, "marker": marker, "mec": "white", "mew": 0.4, "markevery": spread_marks(len(mean), index)}
-    ax.plot(x, mean, color=colour, label=label, gid=f"mean {label}", zorder=3, **look)
+    ax.plot(
+        x,
+        mean,
+        color=colour,
+        ls=line,
+        marker=marker,
+        mec="white",
+        mew=0.4,
+        markevery=marker_positions(len(mean), index),
+        zorder=3,
+        label=label,
+        gid=f"mean {label}",
+    )
     return ax
+
+
+def _several(series: np.ndarray) -> bool:
+    """Whether a series has more than one seed."""
+    return np.ndim(series) == 2 and len(series) > 1
 
 
 @use_style()
@@ -71,10 +88,11 @@ def accuracy_curves(
     """
     ax = ax or new_axes()
     for index, (label, series) in enumerate(data.items()):
-        band(ax, np.arange(np.shape(series)[-1]) if x is None else x, series, label, index=index, kind=kind)
+        epochs = np.arange(np.shape(series)[-1]) if x is None else x
+        band(ax, epochs, series, label, index=index, kind=kind)
     ax.set(xlabel="epoch", ylabel=ylabel)
     handles: list[Any] = ax.get_legend_handles_labels()[0]
-    if any(np.ndim(series) == 2 and len(series) > 1 for series in data.values()):
+    if any(_several(series) for series in data.values()):
         handles.append(Patch(color=GREY, alpha=0.25, lw=0, label=BANDS[kind]))
     ax.legend(handles=handles)
     return ax
@@ -95,18 +113,28 @@ def entropy_curves(entropy: Mapping[str, np.ndarray], ax: Axes | None = None, *,
     ``entropy``: label -> (seeds, T, E). The band is over seeds; thin lines are means over seeds. ``ops`` marks the
     entropy of a uniform choice among that many operations.
     """
-    ax = accuracy_curves({k: v.mean(axis=2) for k, v in entropy.items()}, ax, ylabel="entropy (nats)")
+    means = {label: values.mean(axis=2) for label, values in entropy.items()}
+    ax = accuracy_curves(means, ax, ylabel="entropy (nats)")
     for index, values in enumerate(entropy.values()):
-        ax.plot(values.mean(axis=0), color=SERIES[index % len(SERIES)][0], lw=0.5, alpha=0.5, gid="edge")
+        colour, _, _ = SERIES[index % len(SERIES)]
+        ax.plot(values.mean(axis=0), color=colour, lw=0.5, alpha=0.5, gid="edge")
     legend = ax.get_legend()
-    known = [h for h in legend.legend_handles if h is not None] if legend else []
-    ax.legend(handles=[*known, Line2D([], [], color=GREY, lw=0.5, label="one edge")])
+    assert legend is not None
+    one_edge = Line2D([], [], color=GREY, lw=0.5, label="one edge")
+    ax.legend(handles=[*legend.legend_handles, one_edge])
+    ax.set_ylim(bottom=0)
     if ops:
-        ax.axhline(np.log(ops), color=GREY, lw=0.8, ls=":")
-        text = f"ln {ops} (uniform) "
-        ax.annotate(text, (1, np.log(ops)), xycoords=("axes fraction", "data"), ha="right", va="bottom", size=7)
-    ax.set_ylim(0, 1.09 * np.log(ops) if ops else None)
+        _mark_uniform(ax, ops)
     return ax
+
+
+def _mark_uniform(ax: Axes, ops: int) -> None:
+    """The entropy of a uniform choice among ``ops`` operations, as a line near the top."""
+    largest = np.log(ops)
+    ax.axhline(largest, color=GREY, lw=0.8, ls=":")
+    place = ("axes fraction", "data")
+    ax.annotate(f"ln {ops} (uniform) ", (1, largest), xycoords=place, ha="right", va="bottom", size=7)
+    ax.set_ylim(0, 1.09 * largest)
 
 
 @use_style()
@@ -120,36 +148,39 @@ def probability_panels(
     does not fit.
     """
     prob = np.asarray(prob, dtype=float)
-    prob = prob[None] if prob.ndim == 3 else prob
+    if prob.ndim == 3:
+        prob = prob[None]
     if prob.shape[2:] != (len(topology.edges), len(ops)):
         raise ValueError(f"prob {prob.shape} does not fit {len(topology.edges)} edges and {len(ops)} operations")
-    rows, columns = topology.nodes, topology.inputs + topology.nodes - 1
-    size = (2.05 * columns + 0.4, 1.5 * rows + 0.4 + 0.25 * bool(title))
-    figure, axes = new_figure(*size, rows, columns, sharex=True, sharey=True)
-    for ax in axes.flat:
-        ax.set_axis_off()
+    epochs = np.arange(prob.shape[1]) if x is None else x
+    figure, axes = _panel_grid(topology, title)
+    last = topology.edges[-1][1]
     for e, (i, j) in enumerate(topology.edges):
         ax = axes[j - topology.inputs, i]
         ax.set_axis_on()
-        _panel(ax, prob[:, :, e], ops, np.arange(prob.shape[1]) if x is None else x)
-        name, weight = f"{e}: {i}→{j}", "normal"
-        if e in topology.intermediate_edges:
-            name, weight = f"{e}: {i}→{j}  (intermediate)", "bold"
-            ax.set_facecolor(SHADE)
-            ax.spines[["left", "bottom"]].set_linewidth(1.8)
-        ax.set_title(name, size=8, pad=3, weight=weight)
-        ax.set(ylabel="probability" if i == 0 else "", xlabel="epoch" if j == topology.edges[-1][1] else "")
-    handles = _panel_handles(ops, len(prob))
-    if rows == 1:
-        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles) // 2)
-    else:  # the upper right corner is empty
-        across = max(2, columns - topology.inputs)
-        narrow = {"borderaxespad": 0, "columnspacing": 0.8, "handlelength": 1.8, "handletextpad": 0.5, "fontsize": 7}
-        legend = axes[0, -1].legend(handles=handles, loc="upper right", ncols=across, **narrow)
-        legend.set_in_layout(False)
+        _panel(ax, prob[:, :, e], ops, epochs)
+        _name_panel(ax, f"{e}: {i}→{j}", intermediate=e in topology.intermediate_edges)
+        if i == 0:
+            ax.set_ylabel("probability")
+        if j == last:
+            ax.set_xlabel("epoch")
+    _panel_legend(figure, axes, _panel_handles(ops, len(prob)), topology)
+    return figure
+
+
+def _panel_grid(topology: Topology, title: str) -> tuple[Figure, np.ndarray]:
+    """A figure with empty axes, a row per target and a column per source node."""
+    rows = topology.nodes
+    columns = topology.inputs + topology.nodes - 1
+    height = 1.5 * rows + 0.4
+    if title:
+        height += 0.25
+    figure, axes = new_figure(2.05 * columns + 0.4, height, rows, columns, sharex=True, sharey=True)
+    for ax in axes.flat:
+        ax.set_axis_off()
     if title:
         figure.suptitle(title, size=9.5)
-    return figure
+    return figure, axes
 
 
 def _panel(ax: Axes, prob: np.ndarray, ops: Sequence[str], x: Numbers) -> None:
@@ -158,9 +189,45 @@ def _panel(ax: Axes, prob: np.ndarray, ops: Sequence[str], x: Numbers) -> None:
         style = op_style(op)
         if len(prob) > 1:
             ax.plot(x, prob[:, :, k].T, color=style.colour, lw=0.45, alpha=0.4, gid=f"seed {op}")
-        look = mark(op, 3.4) | {"lw": 1.5, "ls": style.line, "markevery": spread_marks(len(x), k, 4)}
-        ax.plot(x, prob[:, :, k].mean(axis=0), gid=f"mean {op}", zorder=4 if op == "none" else 3, **look)
+        ax.plot(
+            x,
+            prob[:, :, k].mean(axis=0),
+            **mark(op, 3.4),
+            lw=1.5,
+            ls=style.line,
+            markevery=marker_positions(len(x), k, 4),
+            zorder=4 if op == "none" else 3,
+            gid=f"mean {op}",
+        )
     ax.set(ylim=(-0.04, 1.04), yticks=[0, 0.5, 1])
+
+
+def _name_panel(ax: Axes, name: str, *, intermediate: bool) -> None:
+    """The title of a panel; that of an intermediate edge is shaded and has a heavy frame."""
+    if not intermediate:
+        ax.set_title(name, size=8, pad=3, weight="normal")
+        return
+    ax.set_title(f"{name}  (intermediate)", size=8, pad=3, weight="bold")
+    ax.set_facecolor(SHADE)
+    ax.spines[["left", "bottom"]].set_linewidth(1.8)
+
+
+def _panel_legend(figure: Figure, axes: np.ndarray, handles: Sequence[Any], topology: Topology) -> None:
+    """The legend in the upper right corner, which has no panels, or below a single row."""
+    if len(axes) == 1:
+        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles) // 2)
+        return
+    legend = axes[0, -1].legend(
+        handles=handles,
+        loc="upper right",
+        ncols=max(2, axes.shape[1] - topology.inputs),
+        borderaxespad=0,
+        columnspacing=0.8,
+        handlelength=1.8,
+        handletextpad=0.5,
+        fontsize=7,
+    )
+    legend.set_in_layout(False)
 
 
 def _panel_handles(ops: Sequence[str], seeds: int) -> list[Any]:

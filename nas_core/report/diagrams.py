@@ -1,13 +1,12 @@
-"""Cells as pictures: one cell large, with every edge labelled, or many small ones over the epochs of a search."""
+"""A cell as a picture: its graph, with every edge labelled."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Patch
 from matplotlib.path import Path
@@ -20,11 +19,9 @@ from nas_core.report.style import (
     FAINT,
     FONT,
     GREY,
-    WIRING_ORDER,
     ink,
     mark,
     new_axes,
-    op_handles,
     op_style,
     short,
     text_width,
@@ -33,7 +30,6 @@ from nas_core.report.style import (
 
 INPUT_EDGE, INTERMEDIATE_EDGE = "#4D4D4D", "#0072B2"
 BEND = 0.42  # how far two parallel edges stand apart
-SCALE = 0.26  # inches per unit of a small drawing
 
 
 @dataclass(frozen=True)
@@ -59,11 +55,19 @@ class Look:
     marks: bool
 
 
+Pair = tuple[int, int]  # source and target of an edge
 Box = tuple[float, float, float, float]  # left, right, bottom, top
 Drawn = list[tuple[Edge, np.ndarray]]  # edges with the control points of their curves
 Label = tuple[np.ndarray, str, str, str]  # the curve on which it sits, its text, the colour of its box, its gid
 BEZIER = (Path.MOVETO, Path.CURVE4, Path.CURVE4, Path.CURVE4)
-LARGE, SMALL = Look(2.0, 11, FONT, False), Look(1.3, 6, 7, True)
+LARGE = Look(2.0, 11, FONT, False)
+SMALL = Look(1.3, 6, 7, True)
+FACES = {"input": "#DCE3EC", "output": "#F6E3CF", "intermediate": DARK}
+# Kinds of edges that are drawn thin: width and head against a kept edge, line style, height above the paper.
+THIN: dict[str, tuple[float, float, Any, int]] = {
+    "dropped": (0.5, 0.7, (0, (1, 1.6)), 1),
+    "output": (0.45, 0.7, (0, (4, 2.2)), 2),
+}
 
 
 def cell_edges(topology: Topology, genotype: CellGenotype | None = None) -> list[Edge]:
@@ -71,24 +75,43 @@ def cell_edges(topology: Topology, genotype: CellGenotype | None = None) -> list
 
     Raises ``ValueError`` if the genotype has other nodes than the topology.
     """
-    end = output_node(topology)
     if genotype is None:
-        colours = [INPUT_EDGE if i < topology.inputs else INTERMEDIATE_EDGE for i, _ in topology.edges]
-        shown = [Edge(*edge, "candidate", colours[e], str(e)) for e, edge in enumerate(topology.edges)]
-        return [Edge(i, end, "output", GREY) for i in topology.output] + shown
+        return _output_edges(topology, topology.output) + _candidate_edges(topology)
     if (genotype.inputs, genotype.nodes) != (topology.inputs, topology.nodes):
         raise ValueError(
             f"a genotype with {genotype.inputs} input and {genotype.nodes} intermediate nodes does not fit topology "
             f"{topology.name!r}, which has {topology.inputs} and {topology.nodes}"
         )
-    total, seen = Counter((i, j) for i, j, _ in genotype.edges), Counter[tuple[int, int]]()
-    kept = []
+    pairs = {(i, j) for i, j, _ in genotype.edges}
+    dropped = [Edge(i, j, "dropped", FAINT) for i, j in topology.edges if (i, j) not in pairs]
+    return dropped + _output_edges(topology, genotype.output) + _kept_edges(genotype)
+
+
+def _output_edges(topology: Topology, concatenated: Sequence[int]) -> list[Edge]:
+    end = output_node(topology)
+    return [Edge(node, end, "output", GREY) for node in concatenated]
+
+
+def _candidate_edges(topology: Topology) -> list[Edge]:
+    """All edges of the cell with their numbers."""
+    edges = []
+    for number, (i, j) in enumerate(topology.edges):
+        colour = INPUT_EDGE if i < topology.inputs else INTERMEDIATE_EDGE
+        edges.append(Edge(i, j, "candidate", colour, str(number)))
+    return edges
+
+
+def _kept_edges(genotype: CellGenotype) -> list[Edge]:
+    """The edges of a genotype with their operations; parallel ones bend apart."""
+    total = Counter((i, j) for i, j, _ in genotype.edges)
+    seen: Counter[Pair] = Counter()
+    edges = []
     for i, j, op in genotype.edges:
-        bend = BEND * min(1, 1.6 / total[i, j]) * (seen[i, j] - (total[i, j] - 1) / 2)
+        gap = BEND * min(1, 1.6 / total[i, j])
+        bend = gap * (seen[i, j] - (total[i, j] - 1) / 2)
         seen[i, j] += 1
-        kept.append(Edge(i, j, "kept", op_style(op).colour, short(op), op, bend))
-    dropped = [Edge(i, j, "dropped", FAINT) for i, j in topology.edges if (i, j) not in total]
-    return dropped + [Edge(i, end, "output", GREY) for i in genotype.output] + kept
+        edges.append(Edge(i, j, "kept", op_style(op).colour, short(op), op, bend))
+    return edges
 
 
 @use_style()
@@ -98,8 +121,8 @@ def draw_cell(
     genotype: CellGenotype | None = None,
     *,
     labels: bool = True,
-    highlight: Mapping[tuple[int, int], str] | None = None,
-    texts: Mapping[tuple[int, int], str] | None = None,
+    highlight: Mapping[Pair, str] | None = None,
+    texts: Mapping[Pair, str] | None = None,
     names: Mapping[int, str] | None = None,
 ) -> Axes:
     """Draw a cell as a directed acyclic graph and return its axes (new ones if ``ax`` is None).
@@ -115,7 +138,7 @@ def draw_cell(
     box = bounds(topology, [points for _, points in drawn])
     if ax is None:
         ax = new_axes(0.72 * (box[1] - box[0]), 0.72 * (box[3] - box[2]))
-    _draw(ax, topology, drawn, LARGE, box, names or {})
+    draw_graph(ax, topology, drawn, LARGE, box, names or {})
     highlight = highlight or {}
     for which in highlight:
         for _, points in _found(drawn, which, "highlight"):
@@ -128,16 +151,22 @@ def draw_cell(
 
 def drawn_edges(topology: Topology, genotype: CellGenotype | None = None) -> Drawn:
     """All edges of :func:`cell_edges` with their curves."""
-    return [(e, curve(topology, e.source, e.target, e.bend)) for e in cell_edges(topology, genotype)]
+    drawn = []
+    for edge in cell_edges(topology, genotype):
+        drawn.append((edge, curve(topology, edge.source, edge.target, edge.bend)))
+    return drawn
 
 
-def _found(drawn: Drawn, which: tuple[int, int], purpose: str) -> Drawn:
-    if found := [(e, points) for e, points in drawn if (e.source, e.target) == which]:
-        return found
-    raise ValueError(f"cannot {purpose} edge {which}: the cell has no such edge")
+def _found(drawn: Drawn, which: Pair, purpose: str) -> Drawn:
+    found = [(edge, points) for edge, points in drawn if (edge.source, edge.target) == which]
+    if not found:
+        raise ValueError(f"cannot {purpose} edge {which}: the cell has no such edge")
+    return found
 
 
-def _draw(ax: Axes, topology: Topology, drawn: Drawn, look: Look, box: Box, names: Mapping[int, str]) -> None:
+def draw_graph(
+    ax: Axes, topology: Topology, drawn: Drawn, look: Look, box: Box, names: Mapping[int, str] | None = None
+) -> None:
     """All edges and nodes, in axes that show the part ``box`` (left, right, bottom, top) of the plane."""
     ax.set(xlim=box[:2], ylim=box[2:], aspect="equal")
     ax.set_axis_off()
@@ -145,53 +174,81 @@ def _draw(ax: Axes, topology: Topology, drawn: Drawn, look: Look, box: Box, name
         ax.add_patch(_arrow(edge, points, look))
         if look.marks and edge.kind == "kept":
             ax.plot(*at(points, 0.45), zorder=4, **mark(edge.op, 4.6))
-    fed = {e.target for e, _ in drawn if e.kind in ("kept", "candidate")}
-    back = {n: f"$c_{{k-{topology.inputs - n}}}$" for n in range(topology.inputs)}
-    names = back | {output_node(topology): "$c_k$"} | dict(names)
+    fed = {edge.target for edge, _ in drawn if edge.kind in ("kept", "candidate")}
     for node, place in positions(topology).items():
-        _node(ax, topology, node, place, node in fed or node not in topology.intermediate, look)
-        if node in names:
-            side = -1 if node < topology.inputs else 1
-            x, align = place[0] + side * 1.35 * RADIUS, "left" if side > 0 else "right"
-            ax.text(x, place[1], names[node], ha=align, va="center", size=look.font + 1, gid=f"name {node}")
+        hollow = node in topology.intermediate and node not in fed
+        _node(ax, topology, node, place, look, hollow=hollow)
+    _write_names(ax, topology, names or {}, look)
+
+
+def _write_names(ax: Axes, topology: Topology, names: Mapping[int, str], look: Look) -> None:
+    """What stands beside input and output nodes; ``names`` replaces what it names."""
+    shown = {node: f"$c_{{k-{topology.inputs - node}}}$" for node in range(topology.inputs)}
+    shown[output_node(topology)] = "$c_k$"
+    shown.update(names)
+    for node, (x, y) in positions(topology).items():
+        if node not in shown:
+            continue
+        side, align = (-1, "right") if node < topology.inputs else (1, "left")
+        beside = x + side * 1.35 * RADIUS
+        ax.text(beside, y, shown[node], ha=align, va="center", size=look.font + 1, gid=f"name {node}")
 
 
 def _arrow(edge: Edge, points: np.ndarray, look: Look) -> FancyArrowPatch:
-    thin = {"dropped": (0.5, 0.7, (0, (1, 1.6)), 1), "output": (0.45, 0.7, (0, (4, 2.2)), 2)}
-    width, head, line, z = thin.get(edge.kind, (1.0, 1.0, "-", 3))
-    line = op_style("none").line if edge.text == "none" else line
+    width, head, line, height = THIN.get(edge.kind, (1.0, 1.0, "-", 3))
+    if edge.text == "none":
+        line = op_style("none").line
     patch = FancyArrowPatch(path=Path(points, BEZIER), arrowstyle="-|>", mutation_scale=head * look.arrow, ls=line)
-    patch.set(lw=width * look.line, color=edge.colour, zorder=z)
+    patch.set(lw=width * look.line, color=edge.colour, zorder=height)
     patch.set_gid(f"{edge.kind} {edge.source}-{edge.target} {edge.text}".strip())
     return patch
 
 
-def _node(ax: Axes, topology: Topology, node: int, place: tuple[float, float], fed: bool, look: Look) -> None:
-    """One node with its number; hollow and dashed if nothing reaches it; input and output nodes with their names."""
-    x, y = place
-    kind = "input" if node < topology.inputs else "output" if node == output_node(topology) else "intermediate"
-    face = {"input": "#DCE3EC", "output": "#F6E3CF", "intermediate": DARK}[kind] if fed else "white"
-    letter = ("white" if kind == "intermediate" else "black") if fed else GREY
-    side = 1.7 * RADIUS
-    shape: Patch = Circle(place, RADIUS)
-    if kind != "intermediate":
-        rounded = f"round,pad=0,rounding_size={0.3 * side}"
-        shape = FancyBboxPatch((x - side / 2, y - side / 2), side, side, boxstyle=rounded)
-    shape.set(fc=face, ec=DARK if fed else GREY, lw=0.5 * look.line, ls="-" if fed else (0, (2, 1.4)), zorder=5)
-    shape.set_gid(f"node {node} {'' if fed else 'hollow'}".strip())
+def _node_kind(topology: Topology, node: int) -> str:
+    if node < topology.inputs:
+        return "input"
+    if node == output_node(topology):
+        return "output"
+    return "intermediate"
+
+
+def _node(
+    ax: Axes, topology: Topology, node: int, place: tuple[float, float], look: Look, *, hollow: bool = False
+) -> None:
+    """One node with its number; ``hollow`` and dashed if nothing reaches it."""
+    kind = _node_kind(topology, node)
+    shape = _node_shape(place, kind)
+    shape.set(fc=FACES[kind], ec=DARK, lw=0.5 * look.line, zorder=5, gid=f"node {node}")
+    letter = "white" if kind == "intermediate" else "black"
+    if hollow:
+        shape.set(fc="white", ec=GREY, ls=(0, (2, 1.4)), gid=f"node {node} hollow")
+        letter = GREY
     ax.add_patch(shape)
-    ax.text(x, y, str(node), ha="center", va="center_baseline", size=look.font, color=letter, zorder=6)
+    ax.text(*place, str(node), ha="center", va="center_baseline", size=look.font, color=letter, zorder=6)
 
 
-def edge_labels(drawn: Drawn, labels: bool, texts: Mapping[tuple[int, int], str]) -> list[Label]:
+def _node_shape(place: tuple[float, float], kind: str) -> Patch:
+    """A circle for an intermediate node, a box for input and output."""
+    if kind == "intermediate":
+        return Circle(place, RADIUS)
+    x, y = place
+    side = 1.7 * RADIUS
+    rounded = f"round,pad=0,rounding_size={0.3 * side}"
+    return FancyBboxPatch((x - side / 2, y - side / 2), side, side, boxstyle=rounded)
+
+
+def edge_labels(drawn: Drawn, labels: bool, texts: Mapping[Pair, str]) -> list[Label]:
     """The label of every kept or candidate edge, unless ``labels`` is false, and the numbers of ``texts`` below."""
-    first = {id(_found(drawn, which, "write on")[0][0]): text for which, text in texts.items()}
+    numbers = {}  # of the first of parallel edges
+    for which, text in texts.items():
+        first, _ = _found(drawn, which, "write on")[0]
+        numbers[id(first)] = text
     shown = []
     for edge, points in drawn:
-        lines = [edge.text if labels else "", first.get(id(edge), "")]
+        lines = [edge.text if labels else "", numbers.get(id(edge), "")]
         if any(lines):
-            gid = f"label {edge.source}-{edge.target} {edge.text}".strip()
             colour = edge.colour if edge.kind in ("kept", "candidate") else "#F2F2F2"
+            gid = f"label {edge.source}-{edge.target} {edge.text}".strip()
             shown.append((points, "\n".join(filter(None, lines)), colour, gid))
     return shown
 
@@ -200,14 +257,19 @@ def write_labels(ax: Axes, topology: Topology, labels: Sequence[Label], drawn: D
     """Put every label on its curve, in a box of its colour, apart from the other ones, nodes and edges."""
     if not labels:
         return
-    widths = [text_width(text) + 9 for _, text, _, _ in labels]
-    heights = [FONT + 6.5 + 1.25 * FONT * text.count("\n") for _, text, _, _ in labels]
-    sizes = np.stack([widths, heights], axis=-1) / points_per_unit(ax)
-    others = [points for _, points in drawn if not any(points is p for p, *_ in labels)]
-    spots = place_labels([points for points, *_ in labels], sizes, positions(topology).values(), others)
+    sizes = np.array([_label_size(text) for _, text, _, _ in labels]) / points_per_unit(ax)
+    curves = [points for points, _, _, _ in labels]
+    labelled = {id(points) for points in curves}
+    others = [points for _, points in drawn if id(points) not in labelled]
+    spots = place_labels(curves, sizes, positions(topology).values(), others)
     for (_, words, colour, gid), (x, y) in zip(labels, spots, strict=True):
         text = ax.text(x, y, words, size=FONT, color=ink(colour), ha="center", va="center", zorder=7, gid=gid)
         text.set_bbox({"boxstyle": "round,pad=0.28,rounding_size=0.4", "fc": colour, "ec": "white", "lw": 0.9})
+
+
+def _label_size(text: str) -> tuple[float, float]:
+    """Width and height of a label with its box, in points."""
+    return text_width(text) + 9, FONT + 6.5 + 1.25 * FONT * text.count("\n")
 
 
 def points_per_unit(ax: Axes) -> float:
@@ -221,48 +283,11 @@ def points_per_unit(ax: Axes) -> float:
 
 def edge_handles(topology: Topology) -> list[Line2D]:
     """Legend entries of the edge types of a cell drawn without genotype."""
-    count = len(topology.input_edges), len(topology.intermediate_edges), len(topology.output)
+    inputs = len(topology.input_edges)
+    intermediate = len(topology.intermediate_edges)
+    output = len(topology.output)
     return [
-        Line2D([], [], color=INPUT_EDGE, lw=2, label=f"input edges ({count[0]})"),
-        Line2D([], [], color=INTERMEDIATE_EDGE, lw=2, label=f"intermediate edges ({count[1]})"),
-        Line2D([], [], color=GREY, lw=0.9, ls=(0, (4, 2.2)), label=f"output edges ({count[2]})"),
+        Line2D([], [], color=INPUT_EDGE, lw=2, label=f"input edges ({inputs})"),
+        Line2D([], [], color=INTERMEDIATE_EDGE, lw=2, label=f"intermediate edges ({intermediate})"),
+        Line2D([], [], color=GREY, lw=0.9, ls=(0, (4, 2.2)), label=f"output edges ({output})"),
     ]
-
-
-@use_style()
-def topology_snapshots(
-    genotypes: Sequence[CellGenotype], epochs: Sequence[int], topology: Topology, *, columns: int = 4, title: str = ""
-) -> Figure:
-    """A grid of small cells, one per epoch, each with the numbers of its kept edges; one legend for the operations."""
-    if len(genotypes) != len(epochs) or not genotypes:
-        raise ValueError(f"{len(genotypes)} genotypes and {len(epochs)} epochs: give one epoch for each genotype")
-    columns = min(columns, len(genotypes))
-    rows = -(-len(genotypes) // columns)
-    drawn = [drawn_edges(topology, g) for g in genotypes]
-    box = bounds(topology, [points for cell in drawn for _, points in cell])
-    height = rows * (SCALE * (box[3] - box[2]) + 0.23) + 0.4 + 0.25 * bool(title)
-    size = (columns * SCALE * (box[1] - box[0]), height)
-    figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.03, wspace=0, hspace=0))
-    grid = figure.subplots(rows, columns, squeeze=False).ravel()
-    for ax, genotype, epoch, cell in zip(grid, genotypes, epochs, drawn, strict=False):
-        _draw(ax, topology, cell, SMALL, box, {})
-        ax.set_title(snapshot_title(genotype, epoch, topology), size=7.5, pad=2)
-    for ax in grid[len(genotypes) :]:
-        ax.set_axis_off()
-    names = {short(op) for g in genotypes for _, _, op in g.edges}
-    used = [op for op in WIRING_ORDER if op in names] + sorted(names - set(WIRING_ORDER))
-    dropped = Line2D([], [], color=FAINT, ls=(0, (1, 1.6)), lw=1, label="dropped")
-    figure.legend(handles=[*op_handles(used, solid=True), dropped], loc="outside lower center", ncols=len(used) + 1)
-    if title:
-        figure.suptitle(title, size=9.5)
-    return figure
-
-
-def snapshot_title(genotype: CellGenotype, epoch: int, topology: Topology) -> str:
-    """``epoch 7: 5 of 14 kept`` and below how many of them are input and intermediate edges."""
-    kept = {(i, j) for i, j, _ in genotype.edges}
-    wide = sum(i < topology.inputs for i, _ in kept)
-    return (
-        f"epoch {epoch}: {len(kept)} of {len(topology.edges)} kept\n"
-        f"{wide}/{len(topology.input_edges)} input, {len(kept) - wide}/{len(topology.intermediate_edges)} intermediate"
-    )

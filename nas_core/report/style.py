@@ -51,6 +51,7 @@ STYLES: dict[str, OpStyle] = {
     "dil5": OpStyle("dil5", "#882255", "P", (0, (4, 1.2, 1, 1.2))),
     "sep5": OpStyle("sep5", "#CC79A7", "*"),
 }
+SCALES = {"*": 1.6, "P": 1.25, "D": 0.85}  # of markers that look smaller or larger than they are
 SHORT = {name: label for label, name in OPERATIONS.items()}
 # Curves that are not operations (methods, edges, groups) are told apart by all three of these, in this order.
 SERIES: tuple[tuple[str, Any, str], ...] = (
@@ -66,7 +67,8 @@ SERIES: tuple[tuple[str, Any, str], ...] = (
 def op_style(op: str) -> OpStyle:
     """The style of an operation, by its full or its short name; one that is not in the eight is drawn grey."""
     name = SHORT.get(op, op)
-    return STYLES.get(name, OpStyle(name, GREY, "h"))
+    unknown = OpStyle(name, GREY, "h")
+    return STYLES.get(name, unknown)
 
 
 def short(op: str) -> str:
@@ -77,8 +79,9 @@ def short(op: str) -> str:
 @contextmanager
 def use_style() -> Iterator[None]:
     """Draw in the project's style inside this context (also a decorator: ``@use_style()``); nothing leaks out of it."""
-    base = sns.axes_style("ticks") | sns.plotting_context("paper", font_scale=0.86)  # letters of 7.5 points and more
-    ours = {
+    settings = {
+        **sns.axes_style("ticks"),
+        **sns.plotting_context("paper", font_scale=0.86),  # letters of 7.5 points and more
         "font.family": "DejaVu Sans",  # comes with matplotlib: the same letters on every machine
         "mathtext.fontset": "dejavusans",
         "legend.frameon": False,
@@ -93,7 +96,7 @@ def use_style() -> Iterator[None]:
         "lines.markersize": 4,
         "svg.hashsalt": "nas-core",
     }
-    with mpl.rc_context(base | ours):
+    with mpl.rc_context(settings):
         yield
 
 
@@ -116,20 +119,33 @@ def new_axes(width: float = 4.2, height: float = 3.0) -> Axes:
 def mark(op: str, size: float = 5.0) -> dict[str, Any]:
     """Marker settings of an operation, for ``Axes.plot`` and legends; stars and pluses are drawn larger."""
     style = op_style(op)
-    size *= {"*": 1.6, "P": 1.25, "D": 0.85}.get(style.marker, 1.0)
-    edge = {"mew": 1.2} if style.marker == "x" else {"mec": "white", "mew": 0.3}
-    return {"marker": style.marker, "ms": size, "color": style.colour, **edge}
+    look: dict[str, Any] = {
+        "marker": style.marker,
+        "ms": size * SCALES.get(style.marker, 1.0),
+        "color": style.colour,
+    }
+    if style.marker == "x":
+        look["mew"] = 1.2
+    else:
+        look["mec"] = "white"
+        look["mew"] = 0.3
+    return look
 
 
 def op_handles(ops: Sequence[str], *, solid: bool = False) -> list[Line2D]:
     """Legend entries of operations: colour, marker and, unless ``solid``, line style."""
-    lines = ["-" if solid else op_style(op).line for op in ops]
-    return [Line2D([], [], ls=line, lw=1.6, label=short(op), **mark(op)) for op, line in zip(ops, lines, strict=True)]
+    handles = []
+    for op in ops:
+        line = "-" if solid else op_style(op).line
+        handles.append(Line2D([], [], ls=line, lw=1.6, label=short(op), **mark(op)))
+    return handles
 
 
 def caption_text(dataset: str, profile: str, seeds: Sequence[int]) -> str:
     """The line that every picture carries: data set, profile and number of seeds."""
-    count = f"{len(seeds)} seeds" if len(seeds) > 1 else "1 seed" if seeds else "no seeds"
+    count = f"{len(seeds)} seeds"
+    if len(seeds) < 2:
+        count = "1 seed" if seeds else "no seeds"
     return f"data: {dataset} · profile: {profile} · {count}"
 
 
@@ -140,35 +156,49 @@ def caption(figure: Figure, text: str) -> Text:
     The line hangs below the figure's own area, so it never squeezes or meets what is drawn: :func:`whole` is the area
     to save (``save`` and ``show`` do).
     """
-    if old := get_caption(figure):
+    old = get_caption(figure)
+    if old is not None:
         old.remove()
     width, height = figure.get_size_inches()
-    wrapped = textwrap.fill(text, max(20, int((width - 0.2) * 72 / (CAPTION_PT * 0.56))))
-    look: dict[str, Any] = {"size": CAPTION_PT, "color": GREY, "va": "top", "gid": "caption"}
-    return figure.text(0.1 / width, -0.04 / height, wrapped, **look)
+    letters = int((width - 0.2) * 72 / (CAPTION_PT * 0.56))
+    wrapped = textwrap.fill(text, max(20, letters))
+    place = (0.1 / width, -0.04 / height)
+    return figure.text(*place, wrapped, size=CAPTION_PT, color=GREY, va="top", gid="caption")
 
 
 def get_caption(figure: Figure) -> Text | None:
     """The caption of a figure, if it has one."""
-    return next((t for t in figure.texts if t.get_gid() == "caption"), None)
+    for text in figure.texts:
+        if text.get_gid() == "caption":
+            return text
+    return None
 
 
 def whole(figure: Figure) -> Bbox:
     """The area of a figure with its caption, in inches."""
     width, height = figure.get_size_inches()
     text = get_caption(figure)
-    below = 0.1 + CAPTION_PT * 1.35 / 72 * (text.get_text().count("\n") + 1) if text else 0.0
+    below = 0.0
+    if text is not None:
+        lines = text.get_text().count("\n") + 1
+        below = 0.1 + CAPTION_PT * 1.35 / 72 * lines
     return Bbox([[0, -below], [width, height]])
 
 
 def text_width(text: str, weight: str = "normal") -> float:
     """The width in points of the widest line of a text in letters of FONT points; 0 without letters."""
     prop = FontProperties(family="DejaVu Sans", weight=weight)
-    lines = [line for line in text.split("\n") if line.strip()]
-    return max((TextPath((0, 0), line, size=FONT, prop=prop).get_extents().width for line in lines), default=0.0)
+    widths = [0.0]
+    for line in text.split("\n"):
+        if line.strip():
+            path = TextPath((0, 0), line, size=FONT, prop=prop)
+            widths.append(path.get_extents().width)
+    return max(widths)
 
 
 def ink(colour: str | np.ndarray) -> str:
     """White or black, whichever is read better on a colour."""
-    red, green, blue = to_rgb(tuple(colour) if isinstance(colour, np.ndarray) else colour)
-    return "white" if 0.30 * red + 0.59 * green + 0.11 * blue < 0.58 else "black"
+    plain = colour if isinstance(colour, str) else tuple(colour)
+    red, green, blue = to_rgb(plain)
+    brightness = 0.30 * red + 0.59 * green + 0.11 * blue
+    return "white" if brightness < 0.58 else "black"

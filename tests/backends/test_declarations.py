@@ -21,7 +21,6 @@ from nas_core.cells import operations
 from nas_core.cells.evaluation import EVALUATED
 from nas_core.cells.operations import CANDIDATES, OPERATIONS, Cost, FactorizedReduce, Operation, Style
 from nas_core.cells.topology import darts_cell, minimal_cell, simplified_cell
-from nas_core.errors import UserError
 
 Build = Callable[[int, int, Style], nn.Module]
 

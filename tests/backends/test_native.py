@@ -23,8 +23,8 @@ from torch import nn
 
 from nas_core.backends import native
 from nas_core.backends.native import NativeSupernet
-from nas_core.cells.operations import CANDIDATES
 from nas_core.backends.stage import Stage
+from nas_core.cells.operations import CANDIDATES
 from nas_core.cells.topology import Topology, darts_cell
 from nas_core.errors import UserError
 

@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 
 from nas_core import papers
-from nas_core.experiments import RUN_IDS, configs
 from nas_core.cells.genotype import CellGenotype, Genotype
 from nas_core.claims import CHECKS, Verdict, evaluate, holds, per_seed
 from nas_core.claims.check import check
 from nas_core.claims.measures import first_third, rank_correlation
 from nas_core.claims.snas import mean_entropy
 from nas_core.errors import UserError
+from nas_core.experiments import RUN_IDS, configs
 from nas_core.trainers.settings import RunConfig
 
 

@@ -11,8 +11,7 @@ from nas_core.cells.genotype import CellGenotype
 from nas_core.cells.operations import CANDIDATES
 from nas_core.cells.supernet import Supernet
 from nas_core.cells.topology import minimal_cell
-from nas_core.probes import Child, accuracy, recalibrated
-from nas_core.probes.accuracy import genotype_gates
+from nas_core.probes.accuracy import Child, accuracy, genotype_gates, recalibrated
 
 
 def trained() -> Supernet:

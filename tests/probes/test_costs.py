@@ -10,7 +10,8 @@ from small import NOT_NONE, batch, costs, generator, mixture, network, random_pa
 from torch import Tensor
 
 from nas_core.cells.operations import CANDIDATES
-from nas_core.probes import CostProbe, entropy, probabilities
+from nas_core.probes.architecture import entropy, probabilities
+from nas_core.probes.costs import CostProbe
 
 LAYERS, EDGES, OPS = 2, 5, 8
 SKIP = CANDIDATES.index("skip_connect")

@@ -11,7 +11,7 @@ from scipy.special import softmax
 from small import batch, costs, generator, mixture, network
 from torch import Tensor
 
-from nas_core.probes import LossProbe, loss_terms
+from nas_core.probes.losses import LossProbe, loss_terms
 
 
 def samples(n: int, scale: float, seed: int, classes: int = 10) -> tuple[Tensor, Tensor]:

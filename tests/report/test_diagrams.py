@@ -9,8 +9,9 @@ from matplotlib.colors import to_rgba
 
 from nas_core.cells.genotype import CellGenotype, LabelledCell
 from nas_core.cells.topology import Topology, darts_cell, minimal_cell, modified_cell, simplified_cell
-from nas_core.report.diagrams import cell_edges, draw_cell, edge_handles, topology_snapshots
+from nas_core.report.diagrams import cell_edges, draw_cell, edge_handles
 from nas_core.report.layout import RADIUS, at, curve, output_node, positions
+from nas_core.report.snapshots import topology_snapshots
 from nas_core.report.style import WIRING_ORDER, new_figure, op_style
 
 OPS = ("skip_connect", "max_pool_3x3", "avg_pool_3x3", "sep_conv_3x3", "dil_conv_3x3", "dil_conv_5x5", "sep_conv_5x5")

@@ -8,7 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from nas_core.papers import OPERATIONS
-from nas_core.report.curves import spread_marks
+from nas_core.report.curves import marker_positions
 from nas_core.report.style import (
     SERIES,
     STYLES,
@@ -101,6 +101,6 @@ def test_caption_hangs_below_replaces_itself_and_is_wrapped() -> None:
 
 
 def test_markers_of_neighbouring_curves_do_not_coincide() -> None:
-    marks = [set(spread_marks(41, k)) for k in range(3)]
+    marks = [set(marker_positions(41, k)) for k in range(3)]
     assert all(a.isdisjoint(b) for k, a in enumerate(marks) for b in marks[:k])
-    assert spread_marks(1, 5) == [0]
+    assert marker_positions(1, 5) == [0]

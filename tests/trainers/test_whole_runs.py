@@ -7,7 +7,7 @@ from small import METHODS, assert_same, config, finished, run
 
 from nas_core.cells.genotype import DERIVE_RULES, Genotype
 from nas_core.cells.operations import CANDIDATES, NORMALISERS, ORDERS
-from nas_core.probes import entropy
+from nas_core.probes.architecture import entropy
 from nas_core.trainers.result import Result
 from nas_core.trainers.search import Search
 from nas_core.trainers.settings import Network

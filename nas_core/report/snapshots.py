@@ -1,0 +1,69 @@
+"""Many small cells over the epochs of a search."""
+
+import math
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
+
+from nas_core.cells.genotype import CellGenotype
+from nas_core.cells.topology import Topology
+from nas_core.report.diagrams import SMALL, draw_graph, drawn_edges
+from nas_core.report.layout import bounds
+from nas_core.report.style import FAINT, WIRING_ORDER, op_handles, short, use_style
+
+SCALE = 0.26  # inches per unit of a drawing
+
+
+@use_style()
+def topology_snapshots(
+    genotypes: Sequence[CellGenotype], epochs: Sequence[int], topology: Topology, *, columns: int = 4, title: str = ""
+) -> Figure:
+    """A grid of small cells, one per epoch, each with the numbers of its kept edges; one legend for the operations.
+
+    Raises ``ValueError`` for another number of epochs than of genotypes, and for none.
+    """
+    if len(genotypes) != len(epochs) or not genotypes:
+        raise ValueError(f"{len(genotypes)} genotypes and {len(epochs)} epochs: give one epoch for each genotype")
+    drawn = [drawn_edges(topology, genotype) for genotype in genotypes]
+    curves = [points for cell in drawn for _, points in cell]
+    box = bounds(topology, curves)
+    columns = min(columns, len(genotypes))
+    rows = math.ceil(len(genotypes) / columns)
+    width = columns * SCALE * (box[1] - box[0])
+    height = rows * (SCALE * (box[3] - box[2]) + 0.23) + 0.4
+    if title:
+        height += 0.25
+    layout = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.03, wspace=0, hspace=0)
+    figure = Figure(figsize=(width, height), layout=layout)
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for ax in grid:
+        ax.set_axis_off()
+    for ax, genotype, epoch, cell in zip(grid, genotypes, epochs, drawn, strict=False):
+        draw_graph(ax, topology, cell, SMALL, box)
+        ax.set_title(snapshot_title(genotype, epoch, topology), size=7.5, pad=2)
+    handles = _snapshot_handles(genotypes)
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    if title:
+        figure.suptitle(title, size=9.5)
+    return figure
+
+
+def _snapshot_handles(genotypes: Sequence[CellGenotype]) -> list[Line2D]:
+    """Legend entries of the operations that occur, the usual ones in their order first, and of dropped edges."""
+    names = {short(op) for genotype in genotypes for _, _, op in genotype.edges}
+    usual = [op for op in WIRING_ORDER if op in names]
+    others = sorted(names - set(WIRING_ORDER))
+    dropped = Line2D([], [], color=FAINT, ls=(0, (1, 1.6)), lw=1, label="dropped")
+    return [*op_handles(usual + others, solid=True), dropped]
+
+
+def snapshot_title(genotype: CellGenotype, epoch: int, topology: Topology) -> str:
+    """``epoch 7: 5 of 14 kept`` and below how many of them are input and intermediate edges."""
+    kept = {(i, j) for i, j, _ in genotype.edges}
+    wide = sum(i < topology.inputs for i, _ in kept)
+    return (
+        f"epoch {epoch}: {len(kept)} of {len(topology.edges)} kept\n"
+        f"{wide}/{len(topology.input_edges)} input, {len(kept) - wide}/{len(topology.intermediate_edges)} intermediate"
+    )
