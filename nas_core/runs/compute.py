@@ -36,7 +36,8 @@ def attempt(config: RunConfig, build: Build, say: Say, look: Look) -> str | None
     stuck = f"(stuck? `python -m nas_core runs unlock {config.key()}`)"
     try:
         if folder.is_file():
-            remove(folder)  # no place for a record
+            say(f"{folder} is a file where the run's folder should be; removing it")
+            remove(folder)
         with lock(folder, lambda who: say(f"{who} computes it, waiting {stuck}")):
             _perform(config, build, say, look)
     except UserError as error:

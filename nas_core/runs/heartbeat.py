@@ -8,6 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, Self
 
+from nas_core.files import remove
+
 FILE = "heartbeat.json"
 PERIOD = 0.5  # seconds between two beats, at least
 
@@ -28,6 +30,7 @@ class Heartbeat:
 
     def __init__(self, folder: Path, total: int, first: int) -> None:
         self.path = folder / FILE
+        self.aside = folder / f".{FILE}"
         self.total = total
         self.first = first
         self.due = -float("inf")
@@ -39,18 +42,22 @@ class Heartbeat:
             return False
         self.due = now + PERIOD
         beat = Beat(done, self.total, self.first, time.time(), os.getpid(), platform.node())
-        aside = self.path.with_name(f".{FILE}")
         with suppress(OSError):
-            aside.write_text(json.dumps(beat._asdict()))
-            os.replace(aside, self.path)
+            self.aside.write_text(json.dumps(beat._asdict()))
+            os.replace(self.aside, self.path)
         return True
 
     def __enter__(self) -> Self:
+        self._clear()  # of a process that was killed
         return self
 
     def __exit__(self, *error: object) -> None:
-        with suppress(OSError):
-            self.path.unlink(missing_ok=True)
+        self._clear()
+
+    def _clear(self) -> None:
+        for path in (self.path, self.aside):
+            with suppress(OSError):
+                remove(path)
 
 
 def read(folder: Path) -> Beat | None:

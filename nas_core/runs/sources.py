@@ -138,12 +138,12 @@ def _folders(module: str) -> dict[str, Path]:
     top, _, rest = module.partition(".")
     if top == PACKAGE:
         return folders
-    try:
-        spec = find_spec(top)
-    except ValueError:  # __main__ has none
-        spec = None
+    spec = None if top == "__main__" else find_spec(top)
     if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
-        raise UserError(f"the trainer's module {module!r} is no file of Python source, so its changes go unseen.")
+        raise UserError(
+            f"the trainer's module {module!r} is no file of Python source that can be imported, so its changes would go "
+            "unseen; put the trainer into one."
+        )
     origin = Path(spec.origin).resolve()
     folder = origin.parent.parent if origin.name == "__init__.py" else origin.parent
     folders[top] = folder

@@ -162,7 +162,8 @@ def open_record(folder: Path, config: RunConfig) -> Record:
     try:
         result = _result(content, files)
     except Exception as error:  # whole, but written by something else
-        raise Damaged(f"{folder / RECORD} cannot be read ({type(error).__name__}: {error})") from error
+        why = " ".join(str(error).split())
+        raise Damaged(f"{folder / RECORD} cannot be read ({type(error).__name__}: {why})") from error
     return Record(config, folder, content["provenance"], result)
 
 

@@ -13,7 +13,7 @@ import toy
 from toy_tools import FILES, content, in_child, interrupted_at
 
 from nas_core.errors import UserError
-from nas_core.runs import RunsFailed, checkpoints
+from nas_core.runs import RunsFailed, checkpoints, tree
 from nas_core.runs.checkpoints import clear, intact, interval, save
 
 CONFIG = toy.ToyConfig()
@@ -109,6 +109,41 @@ def test_a_checkpoint_of_other_source_is_not_resumed(obtain, lines, source, monk
     (record,) = obtain(config)
     assert lines[-1].endswith("computing it anew, as its checkpoint comes from other source")
     assert record.provenance["resumes"] == 0
+
+
+def test_a_checkpoint_of_another_run_is_not_resumed(obtain, lines, root, monkeypatch) -> None:
+    mine, other = toy.ToyConfig(seed=0), toy.ToyConfig(seed=1)
+    whole = content(obtain(mine)[0])
+    (root / "records" / mine.key()).rename(root.parent / "whole")
+    interrupted_at(7, other, obtain, monkeypatch)
+    (root / "records" / other.key()).rename(root / "records" / mine.key())
+    lines.clear()
+    assert content(obtain(mine)[0]) == whole
+    for line, step in zip(lines, (7, 6), strict=False):
+        assert re.search(rf"damaged checkpoint: \S*/step-{step:09d}.safetensors belongs to another configuration", line)
+    assert lines[2].endswith("no record; computing it")
+
+
+@pytest.mark.parametrize("part", ["format", "config", "content", "trainer", "anchors", "spent", "origin", "w", "a tree"])
+def test_a_well_formed_checkpoint_that_is_none_is_named_and_the_one_before_it_used(
+    obtain, lines, root, monkeypatch, part
+) -> None:
+    config = toy.ToyConfig()
+    whole = content(obtain(config)[0])
+    (root / "records" / config.key()).rename(root.parent / "whole")
+    interrupted_at(7, config, obtain, monkeypatch)
+    path = root / "records" / config.key() / "step-000000007.safetensors"
+    stored = tree.load(path)
+    for holder in (stored, stored["content"], stored["content"]["trainer"]):
+        holder.pop(part, None)
+    tree.save(path, [1, 2] if part == "a tree" else stored)
+    lines.clear()
+    assert content(obtain(config)[0]) == whole
+    if part == "origin":
+        assert lines == ["T-TOY seed 0 (smoke): no record; computing it anew, as its checkpoint comes from other source"]
+    else:
+        assert f"damaged checkpoint: {path} " in lines[0]
+        assert lines[1].endswith("no record; resuming at step 6 of 15")
 
 
 def steps_logged() -> list[str]:

@@ -6,8 +6,6 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -18,9 +16,9 @@ from tqdm import tqdm
 
 import nas_core.runs
 from nas_core.errors import UserError
-from nas_core.runs import RunsFailed, compute, lock
+from nas_core.runs import RunsFailed, compute, heartbeat, lock
 from nas_core.runs.pool import Progress, default_jobs
-from nas_core.workers import spread
+from nas_core.runs.heartbeat import Heartbeat
 
 
 def steps() -> Counter[tuple[str, str]]:
@@ -222,24 +220,6 @@ def test_of_many_that_want_a_lock_one_at_a_time_has_it(tmp_path: Path, monkeypat
     assert most == [1] * 80
 
 
-def test_workers_end_when_their_caller_stops_early() -> None:
-    seen = []
-    with closing(spread(range(4), 2, lambda worker, n: (worker, worker.call(nap, n / 100, tell=seen.append)))) as ended:
-        worker, failure = next(ended)
-        assert failure is None
-        assert worker.process.poll() is None
-    assert worker.process.poll() is not None
-    assert seen[0] == "slept"
-    with pytest.raises(RuntimeError, match="closed"):
-        worker.call(nap, 0.0, tell=print)
-
-
-def nap(seconds: float, tell: Callable[[str], None]) -> None:
-    """What a worker does in the test above."""
-    time.sleep(seconds)
-    tell("slept")
-
-
 def test_jobs_are_a_whole_number(obtain, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NAS_JOBS", "3")
     assert default_jobs() == 3
@@ -256,14 +236,20 @@ def test_jobs_are_a_whole_number(obtain, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_the_bar_counts_every_run_with_its_cost(root: Path, capsys, monkeypatch) -> None:
     monkeypatch.setattr(tqdm, "monitor_interval", 0)
     assert Progress([], True, print).bar.disable  # nobody watches a test
-    monkeypatch.setattr("nas_core.runs.pool.watched", lambda: True)
+    monkeypatch.setattr("nas_core.runs.progress.watched", lambda: True)
     short, long = (toy.ToyConfig(epochs=n) for n in (1, 3))
+    folder = root / "records" / long.key()
+    folder.mkdir(parents=True)
     said: list[str] = []
     bar = Progress([short, long], True, said.append)  # type: ignore[list-item]
-    bar.tell(long, 5, 15, 5)
-    assert (bar.bar.total, bar.bar.n, bar.bar.initial) == (20, 5, 5)
-    bar.tell(long, 10, 15, 5)
-    assert (bar.bar.n, bar.bar.initial) == (10, 5)
+    bar.begin(long)
+    bar.begin(short)
+    bar.look()
+    assert (bar.bar.n, bar.bar.initial) == (0, 0)  # there is no heartbeat yet
+    for done in (5, 10):  # on another machine, say
+        Heartbeat(folder, total=15, first=5).beat(done)
+        bar.look()
+        assert (bar.bar.total, bar.bar.n, bar.bar.initial) == (20, done, 5)
     bar.bar.refresh()
     bar.end(long, None)
     bar.end(short, "too bad")
@@ -273,6 +259,19 @@ def test_the_bar_counts_every_run_with_its_cost(root: Path, capsys, monkeypatch)
     shown = capsys.readouterr().err
     assert " 50%|" in shown
     assert "left, T-TOY s0 10/15" in shown
+
+
+def test_the_bar_follows_runs_in_this_process_and_in_workers(root: Path, capsys, monkeypatch) -> None:
+    monkeypatch.setattr(tqdm, "monitor_interval", 0)
+    monkeypatch.setattr("nas_core.runs.progress.watched", lambda: True)
+    monkeypatch.setattr(heartbeat, "PERIOD", 0.0)
+    monkeypatch.setenv("TOY_SLEEP", "0.1")
+    for jobs in (1, 2):
+        configs = [toy.ToyConfig(seed=seed, run=f"T-JOBS{jobs}") for seed in (0, 1)]
+        nas_core.runs.obtain(configs, jobs=jobs, progress=True, echo=print, build=toy.build)  # type: ignore[arg-type]
+        shown = capsys.readouterr().err
+        for seed in (0, 1):
+            assert re.search(rf"left, .*T-JOBS{jobs} s{seed} \d+/15", shown)
 
 
 def test_kill_9_of_the_whole_command_ends_its_workers_and_the_same_command_goes_on(obtain, root, monkeypatch) -> None:

@@ -106,6 +106,16 @@ def test_damaged_anchors_are_named_and_mean_a_recompute(obtain, lines, source) -
     assert f"a replay differs (it fails with Damaged: {path} " in lines[-1]
 
 
+def test_anchors_of_another_run_are_named_and_mean_a_recompute(obtain, lines, source) -> None:
+    source("old")
+    mine, other = obtain(toy.ToyConfig(seed=0), toy.ToyConfig(seed=1))
+    whole, path = content(mine), mine.folder / "anchors.safetensors"
+    path.write_bytes((other.folder / "anchors.safetensors").read_bytes())
+    source("new")
+    assert content(obtain(toy.ToyConfig(seed=0))[0]) == whole
+    assert f"a replay differs (it fails with Damaged: {path} belongs to another configuration)" in lines[-1]
+
+
 def test_the_old_record_stays_until_the_new_one_is_complete(obtain, source, root, monkeypatch) -> None:
     config = toy.ToyConfig()
     source("old")

@@ -9,7 +9,8 @@ import toy
 from toy_tools import interrupted_at, locked
 
 from nas_core.errors import UserError
-from nas_core.runs import cli
+from nas_core.runs import cli, sources, store
+from nas_core.runs.heartbeat import Heartbeat
 
 
 def run(*words: str) -> int:
@@ -103,3 +104,46 @@ def test_unlock_says_what_it_released(root: Path, capsys) -> None:
     with locked(root / "records" / "T-X"):
         assert run("unlock", "T-X") == 0
     assert capsys.readouterr().out.startswith("unlocked T-X, held by process 1 on ")
+
+
+def test_what_else_lies_in_the_store_stops_no_command(keys: list[str], root: Path, capsys) -> None:
+    records = root / "records"
+    (records / ".DS_Store").write_text("x")
+    (records / "notes.txt").write_text("x")
+    (records / ".hidden").mkdir()
+    (records / "empty").mkdir()
+    for name in ("lock", "heartbeat.json", "record.json", "step-000000001.safetensors"):
+        (records / keys[0] / name).unlink(missing_ok=True)
+        (records / keys[0] / name / "in it").mkdir(parents=True)
+    (records / keys[1] / "away").symlink_to("nowhere")
+    (records / keys[1] / "lock").write_bytes(b"\xff\xfe")
+    capsys.readouterr()
+    assert run("list") == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert set(lines) == {"key", "empty", *keys}
+    assert "damaged: " in lines[keys[0]]
+    assert lines[keys[1]].endswith("  valid")
+    assert lines["empty"].endswith("  interrupted")
+    assert run("unlock") == 0
+    assert run("clear", "--all") == 0
+    assert {path.name for path in records.iterdir()} == {".DS_Store", "notes.txt", ".hidden"}
+    for path in (records / ".DS_Store", records / "notes.txt"):
+        path.unlink()
+    (records / ".hidden").rmdir()
+    records.rmdir()
+    records.write_text("a file where a folder is expected")
+    assert run("list") == 0
+
+
+def test_list_tells_how_far_a_run_is_and_what_cannot_be_known(keys: list[str], root: Path, capsys) -> None:
+    with locked(root / "records" / keys[3]), Heartbeat(root / "records" / keys[3], total=15, first=0) as heart:
+        heart.beat(8)
+        run("list")
+    assert "computed at the moment by process 1 on it, step 8 of 15" in capsys.readouterr().out
+    sources.of_module.cache_clear()
+    path = root / "records" / keys[0] / "record.json"
+    content, _ = store.read(path.parent)
+    content["provenance"]["trainer"] = "gone:Trainer"
+    path.write_bytes(store._signed(content))
+    run("list")
+    assert "source unknown: the trainer's module 'gone' is no file" in capsys.readouterr().out

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import safetensors.numpy
+import torch
 import toy
-from toy_tools import content
+from toy_tools import FILES, content
 
 from nas_core.errors import UserError
 from nas_core.runs import Damaged, RunsFailed, store
@@ -29,7 +33,8 @@ RESULT = Result(
             }
         ),
         "odd": pd.DataFrame({"": ["x", ""], 'a, "b"': [1, 2], "c\nd": [True, False], " e": [-0.0, 1e300]}),
-        "empty": pd.DataFrame({"a": pd.Series([], dtype="float64")}),
+        "empty": pd.DataFrame({"a": pd.Series([], dtype="float64"), "b": pd.Series([], dtype="bool")}),
+        "nothing": pd.DataFrame(),
     },
     arrays={"prob": np.random.default_rng(0).random((2, 3, 4)), "count": np.arange(3)},
     genotypes={},
@@ -71,6 +76,42 @@ def test_a_table_that_would_not_come_back_is_refused(tmp_path: Path, frame: pd.D
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("result", "sentence"),
+    [
+        (Result({"a/b": pd.DataFrame()}), "table 'a/b' cannot be stored: the name of a table is the name of its file"),
+        (Result({"": pd.DataFrame()}), "table '' cannot be stored"),
+        (Result(arrays={"x": np.array(["text"])}), "the arrays cannot be stored: "),
+        (Result(arrays={"x": np.array([None])}), "the arrays cannot be stored: "),
+    ],
+)
+def test_what_has_no_place_in_a_record_is_refused_before_anything_is_written(tmp_path, result, sentence) -> None:
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        write_record(tmp_path, toy.ToyConfig(), result, {}, {})
+    assert not list(tmp_path.iterdir())
+
+
+def test_arrays_and_weights_come_back_bit_for_bit_whatever_their_layout(tmp_path: Path) -> None:
+    arrays = {
+        "fortran": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+        "view": np.arange(12)[::3],
+        "scalar": np.array(-0.0, dtype=np.float32),
+        "none": np.zeros((0, 3), dtype=np.int8),
+        "nan": np.array([np.nan, -np.nan, np.inf], dtype=np.float16),
+        "a/b c": np.array([True, False]),
+    }
+    shared = torch.arange(6.0)
+    weights = {"one": shared, "two": shared[2:], "channels last": torch.rand(2, 3, 4, 4).to(memory_format=torch.channels_last)}
+    result = Result(arrays=arrays, weights=weights)
+    write_record(tmp_path, toy.ToyConfig(), result, {}, {})
+    record = open_record(tmp_path, toy.ToyConfig())
+    assert digests(record.result) == digests(result)
+    for name, array in arrays.items():
+        assert record.array(name).dtype == array.dtype
+        assert record.array(name).tobytes() == array.tobytes()
+    assert all(record.weights[name].equal(weight) for name, weight in weights.items())
+
+
 def test_digests_tell_single_bits_apart() -> None:
     changed = RESULT.arrays["prob"].copy()
     changed[0, 0, 0] = np.nextafter(changed[0, 0, 0], 1)
@@ -91,18 +132,77 @@ def damage(path: Path, how: str) -> None:
     path.write_bytes(changed[how])
 
 
-@pytest.mark.parametrize("how", ["flip", "first", "last", "cut", "empty"])
-def test_a_damaged_record_is_named_and_the_run_recomputed(obtain, lines, how: str) -> None:
+@pytest.mark.parametrize("name", ["record.json", "epochs.csv", "arrays.safetensors", "weights.safetensors"])
+@pytest.mark.parametrize("how", ["flip", "first", "last", "cut", "empty", "gone", "folder"])
+def test_a_damaged_record_is_named_and_the_run_recomputed(obtain, lines, how: str, name: str) -> None:
     config = toy.ToyConfig()
     (record,) = obtain(config)
     whole = content(record)
-    damage(record.folder / "record.json", how)
+    path = record.folder / name
+    if how in ("gone", "folder"):
+        path.unlink()
+    if how == "folder":
+        (path / "in it").mkdir(parents=True)
+    if path.is_file():
+        damage(path, how)
     lines.clear()
     (again,) = obtain(config)
     assert len(lines) == 1
-    assert re.fullmatch(r".* damaged record: \S*/record\.json .*; computing it", lines[0])
+    if (name, how) == ("record.json", "gone"):
+        assert lines[0].endswith(": no record; computing it")
+    else:
+        assert re.fullmatch(rf".* damaged record: \S*/{re.escape(name)} .*; computing it", lines[0])
     assert content(again) == whole
     assert obtain(config)[0].folder == record.folder
+
+
+def test_any_flipped_bit_and_any_truncation_of_the_json_is_noticed(obtain) -> None:
+    config = toy.ToyConfig(epochs=1)
+    (record,) = obtain(config)
+    path = record.folder / "record.json"
+    whole = path.read_bytes()
+    for at in range(len(whole)):
+        for damaged in (whole[:at], whole[:at] + bytes([whole[at] ^ (1 << at % 8)]) + whole[at + 1 :]):
+            path.write_bytes(damaged)
+            with pytest.raises(Damaged, match=r"record\.json"):
+                read(record.folder)
+
+
+def test_well_formed_json_that_is_no_record_is_damage(obtain, lines) -> None:
+    (record,) = obtain(toy.ToyConfig())
+    path = record.folder / "record.json"
+    stored, _ = read(record.folder)
+    whole = content(record)
+    foreign: list[Any] = [{}, [], 3, None, {"format": 4, "sha256": "0"}]
+    for section in store.SECTIONS:
+        foreign.append({name: value for name, value in stored.items() if name != section})
+    foreign.append({**stored, "files": {}})
+    foreign.append({**stored, "tables": {"epochs": {"epoch": "int64"}}})
+    foreign.append({**stored, "genotypes": {"derived": [{"normal": 1}]}})
+    for wrong in foreign:
+        path.write_bytes(store._signed(wrong) if isinstance(wrong, dict) else json.dumps(wrong).encode())
+        lines.clear()
+        assert content(obtain(toy.ToyConfig())[0]) == whole, wrong
+        assert re.fullmatch(r".* damaged record: \S*record\.json .*; computing it", lines[0])
+
+
+def test_what_else_lies_in_the_store_stops_no_run(obtain, lines, root: Path) -> None:
+    config = toy.ToyConfig()
+    folder = root / "records" / config.key()
+    folder.parent.mkdir(parents=True)
+    folder.write_text("a file")
+    (root / "records" / ".DS_Store").write_text("x")
+    (whole,) = obtain(config)
+    assert f"{folder} is a file where the run's folder should be; removing it" in lines[0]
+    for name in ("lock", "heartbeat.json", "failure.txt", "anchors.safetensors", "step-000000099.safetensors", ".hidden"):
+        path = folder / name
+        path.unlink(missing_ok=True)
+        (path / "in it").mkdir(parents=True)
+    (folder / "record.json").unlink()
+    (folder / ".DS_Store").write_text("x")
+    (again,) = obtain(config)
+    assert digests(again.result) == digests(whole.result)
+    assert {path.name for path in folder.iterdir()} == {*FILES, ".DS_Store", ".hidden"}
 
 
 def test_a_record_of_another_format_is_not_used(obtain, lines, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,7 +210,7 @@ def test_a_record_of_another_format_is_not_used(obtain, lines, monkeypatch: pyte
         patch.setattr(store, "FORMAT", 2)
         obtain(toy.ToyConfig())
     obtain(toy.ToyConfig())
-    assert re.search(r"damaged record: \S*/record\.json has format 2, not 3; computing it", lines[-1])
+    assert re.search(r"damaged record: \S*/record\.json has format 2, not 4; computing it", lines[-1])
 
 
 def test_a_record_of_another_configuration_is_not_used(obtain, lines, root: Path) -> None:
@@ -118,14 +218,39 @@ def test_a_record_of_another_configuration_is_not_used(obtain, lines, root: Path
     os.rename(record.folder, root / "records" / toy.ToyConfig(seed=2).key())
     (other,) = obtain(toy.ToyConfig(seed=2))
     assert "record.json belongs to another configuration" in lines[-1]
-    assert read(other.folder)["config"]["seed"] == 2
+    assert read(other.folder)[0]["config"]["seed"] == 2
+
+
+def test_a_record_is_known_by_its_configs_identity_and_nothing_else(obtain, lines, monkeypatch) -> None:
+    monkeypatch.setattr(toy.ToyConfig, "identity", lambda self: {"seed": self.seed, "pair": (1, 2)})
+    monkeypatch.setattr(toy.ToyConfig, "key", lambda self: f"T-{self.seed}")
+    (record,) = obtain(toy.ToyConfig())
+    assert json.loads((record.folder / "record.json").read_text())["config"] == {"seed": 0, "pair": [1, 2]}
+    obtain(toy.ToyConfig(run="T-NEW", device="new"))
+    assert lines[-1] == "T-NEW: 1 of 1 records found"
+
+
+def texts(value: Any) -> Iterator[str]:
+    """All strings in a JSON value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from texts(part)
 
 
 def test_a_record_is_open_and_says_where_the_numbers_come_from(obtain) -> None:
     (record,) = obtain(toy.ToyConfig(seed=3))
-    columns = safetensors.numpy.load_file(record.folder / "record.json")
-    assert columns["result/table/epochs/loss"].tolist() == record.table("epochs")["loss"].tolist()
-    assert columns["result/array/prob_normal"].tobytes() == record.array("prob_normal").tobytes()
+    frame = pd.read_csv(record.folder / "epochs.csv")
+    assert frame["loss"].tolist() == record.table("epochs")["loss"].tolist()
+    arrays = safetensors.numpy.load_file(record.folder / "arrays.safetensors")
+    assert arrays["prob_normal"].tobytes() == record.array("prob_normal").tobytes()
+    weights = safetensors.numpy.load_file(record.folder / "weights.safetensors")
+    assert weights["w"].tobytes() == record.weights["w"].numpy().tobytes()
+    stored = json.loads((record.folder / "record.json").read_text())
+    assert stored["config"] == toy.ToyConfig(seed=3).identity()
+    assert stored["genotypes"]["derived"][0]["normal"]["edges"] == [[0, 2, "skip"], [1, 2, "conv"]]
+    assert not [text for text in texts(stored) if text.startswith(("{", "["))]  # no JSON inside JSON
     provenance = record.provenance
     assert provenance["seed"] == 3
     assert provenance["steps"] == 15
@@ -191,6 +316,10 @@ def test_a_record_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     assert open_record(tmp_path, config).provenance == {"n": 1}
     write_record(tmp_path, config, RESULT, {"n": 3}, {})
     assert open_record(tmp_path, config).provenance == {"n": 3}
-    assert {p.name for p in tmp_path.iterdir()} == {"record.json", "anchors.safetensors"}
+    tables = {"mixed.csv", "odd.csv", "empty.csv", "nothing.csv"}
+    assert {p.name for p in tmp_path.iterdir()} == {"record.json", "anchors.safetensors", "arrays.safetensors", *tables}
+    fewer = Result({"mixed": RESULT.tables["mixed"]}, RESULT.arrays)
+    write_record(tmp_path, config, fewer, {"n": 4}, {})
+    assert not (tmp_path / "odd.csv").exists()
     with pytest.raises(Damaged, match=r"record\.json"):
         open_record(tmp_path / "none", config)
