@@ -49,6 +49,29 @@ def test_outputs_come_in_without_traces(executed: tuple[Path, Path]) -> None:
     assert path.read_text().endswith("}\n")
 
 
+def test_text_cells_and_the_kernels_name_come_in_without_traces_too(executed: tuple[Path, Path]) -> None:
+    folder, done = executed
+    for place, traces in ((folder, {}), (done, {"papermill": {"status": "completed"}, "tags": ["kept"]})):
+        notebook = nbformat.read(place / "01_x.ipynb", 4)
+        notebook.cells.append(v4.new_markdown_cell("Text.", id="text", metadata=traces))
+        notebook.metadata.kernelspec.display_name = ".venv (Python 3.12)"
+        nbformat.write(notebook, place / "01_x.ipynb")
+    notebook = json.loads(refresh()[0].read_text())
+    assert notebook["cells"][-1]["metadata"] == {"tags": ["kept"]}
+    assert notebook["metadata"]["kernelspec"]["display_name"] == "Python 3 (ipykernel)"
+
+
+def test_streams_that_noise_stood_between_are_joined(executed: tuple[Path, Path]) -> None:
+    _, done = executed
+    notebook = nbformat.read(done / "01_x.ipynb", 4)
+    pieces = (("stdout", "a\n"), ("stderr", "  5%|  | 1/9"), ("stdout", "b\n"))
+    notebook.cells[-1].outputs = [v4.new_output("stream", name=name, text=text) for name, text in pieces]
+    nbformat.write(notebook, done / "01_x.ipynb")
+    assert [list(guards.texts_of(cell)) for cell in json.loads(refresh()[0].read_text())["cells"]][-1] == [
+        ("stdout", "a\nb\n")
+    ]
+
+
 def test_refreshing_twice_changes_nothing(executed: tuple[Path, Path]) -> None:
     folder, done = executed
     first = refresh()[0].read_text()

@@ -47,7 +47,8 @@ class ReleasedCell(NamedTuple):
     @property
     def nodes(self) -> int:
         """Number of intermediate nodes, those without any input included."""
-        return max(*self.output, *(target for _, target, _ in self.edges)) - 1
+        targets = [target for _, target, _ in self.edges]
+        return max(*self.output, *targets) - 1
 
 
 def artefacts() -> pd.DataFrame:
@@ -135,50 +136,64 @@ def check_claims(table: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
     ``known``: the artefacts, indexed by id; a claim's artefact must be one of them, in the same paper, or empty.
     """
     table = _index(table, "claims.csv", _CLAIM_COLUMNS)
-    allowed = {"paper": PAPERS, "grade": tuple(GRADES), "profile": PROFILES, "comparison": ("", *COMPARISONS)}
-    _only(table, "claims.csv", **allowed, artefact=("", *known.index))
+    _only(
+        table,
+        "claims.csv",
+        paper=PAPERS,
+        grade=tuple(GRADES),
+        profile=PROFILES,
+        comparison=("", *COMPARISONS),
+        artefact=("", *known.index),
+    )
     bound = pd.to_numeric(table["bound"], errors="coerce")
-    for key in table.index[bound.isna() != (table["comparison"] == "")]:
+    halved = bound.isna() != (table["comparison"] == "")
+    for key in table.index[halved]:
         raise UserError(f"claims.csv: {key} needs both a comparison and a number as its bound, or neither.")
     paper = table["artefact"].map(known["paper"])
-    for key in table.index[paper.notna() & (paper != table["paper"])]:
+    astray = paper.notna() & (paper != table["paper"])
+    for key in table.index[astray]:
         raise UserError(f"claims.csv: {key} and its artefact {table['artefact'][key]} belong to different papers.")
-    if blank := list(table.index[table["sentence"].str.strip() == ""]):
-        raise UserError(f"claims.csv: no sentence for {', '.join(blank)}.")
+    blank = table["sentence"].str.strip() == ""
+    if blank.any():
+        raise UserError(f"claims.csv: no sentence for {', '.join(table.index[blank])}.")
     return table.assign(bound=bound)
 
 
 @cache
 def _artefacts() -> pd.DataFrame:
-    return check_artefacts(_table("artefacts", words_only=True))
+    return check_artefacts(_table("artefacts", dtype=str))
 
 
 @cache
 def _claims() -> pd.DataFrame:
-    return check_claims(_table("claims", words_only=True), _artefacts())
+    return check_claims(_table("claims", dtype=str), _artefacts())
 
 
 @cache
-def _table(name: str, words_only: bool = False) -> pd.DataFrame:
+def _table(name: str, dtype: type | None = None) -> pd.DataFrame:
+    """A table of this folder; ``dtype`` is that of all columns, by default what each of them looks like."""
     try:
         with (files(__package__) / f"{name}.csv").open(encoding="utf-8") as file:
-            missing = [] if words_only else [""]
-            table = pd.read_csv(file, keep_default_na=False, na_values=missing, dtype=str if words_only else None)
+            table = pd.read_csv(file, keep_default_na=False, na_values=[""], dtype=dtype)
     except (OSError, ValueError) as error:
         raise UserError(f"the package's table {name}.csv is missing or damaged ({error}); install it again.") from error
-    words = table.select_dtypes(exclude=["number", "bool"]).columns
-    return table.assign(**{column: table[column].fillna("") for column in words})
+    for column in table.select_dtypes(exclude=["number", "bool"]):
+        table[column] = table[column].fillna("")
+    return table
 
 
 def _index(table: pd.DataFrame, file: str, columns: tuple[str, ...]) -> pd.DataFrame:
     if tuple(table.columns) != columns:
-        raise UserError(f"{file} must have the columns {', '.join(columns)}, not {', '.join(map(str, table.columns))}.")
-    if twice := sorted(set(table["id"][table["id"].duplicated()])):
-        raise UserError(f"{file}: duplicate ids {', '.join(twice)}.")
+        found = ", ".join(map(str, table.columns))
+        raise UserError(f"{file} must have the columns {', '.join(columns)}, not {found}.")
+    twice = set(table["id"][table["id"].duplicated()])
+    if twice:
+        raise UserError(f"{file}: duplicate ids {', '.join(sorted(twice))}.")
     return table.set_index("id")
 
 
 def _only(table: pd.DataFrame, file: str, **allowed: tuple[str, ...]) -> None:
     for column, values in allowed.items():
-        for key, value in table.loc[~table[column].isin(values), column].items():
+        others = table[~table[column].isin(values)]
+        for key, value in others[column].items():
             choose(f"{column} of {key} in {file}", value, values)
