@@ -15,6 +15,7 @@ from nas_core.claims import CHECKS, Measured, Verdict, evaluate
 from nas_core.errors import UserError, choose
 from nas_core.experiments import RUN_IDS
 from nas_core.runs import Record, obtain
+from nas_core.trainers.search import SearchConfig
 from nas_core.trainers.settings import RunConfig
 
 EXACT = "exact: no data set, no runs, the same at every profile"
@@ -137,7 +138,7 @@ class Session:
             dataset="; ".join(sets) or data,
             seeds=self.seeds if used else (),
             runs=[config.key() for config in used],
-            formulation=", ".join(dict.fromkeys(config.formulation for config in used)),
+            formulation=", ".join(_formulations(used)),
             verdicts=verdicts,
             out=self.out,
             svg=svg,
@@ -192,3 +193,8 @@ def _plural(things: Sequence[object]) -> str:
 
 def _silent(line: str) -> None:
     """Say nothing."""
+
+
+def _formulations(configs: Sequence[RunConfig]) -> list[str]:
+    """How the supernets of the searches among ``configs`` are computed, each once."""
+    return list(dict.fromkeys(config.formulation for config in configs if isinstance(config, SearchConfig)))

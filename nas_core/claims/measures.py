@@ -5,16 +5,23 @@ from scipy import stats
 
 from nas_core.cells.topology import Topology
 from nas_core.runs import Record
+from nas_core.trainers.search import SearchConfig
+
+
+def settings(record: Record) -> SearchConfig:
+    """The settings of the search that a record is of."""
+    assert isinstance(record.config, SearchConfig), f"{record.config.run} is no search"
+    return record.config
 
 
 def topology(record: Record) -> Topology:
     """The cell's graph."""
-    return record.config.network.topology()
+    return settings(record).network.topology()
 
 
 def none_index(record: Record) -> int:
     """Position of ``none`` among the candidates."""
-    return record.config.network.candidates.index("none")
+    return settings(record).network.candidates.index("none")
 
 
 def normal_prob(record: Record) -> np.ndarray:

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from nas_core.claims.check import check
-from nas_core.claims.measures import accuracies, rank_correlation
+from nas_core.claims.measures import accuracies, rank_correlation, settings
 from nas_core.papers import printed
 from nas_core.runs import Record
 
@@ -28,7 +28,7 @@ def gap(record: Record, child: str) -> float:
 @check("C-SN3c", "S-DARTS1 S-SNAS-mild")
 def darts_ahead_early(darts: Record, snas: Record) -> float:
     """Validation accuracy of DARTS minus that of SNAS, in points, averaged over the first third of the epochs."""
-    epochs = min(darts.config.epochs, snas.config.epochs)
+    epochs = min(settings(darts).epochs, settings(snas).epochs)
     early = slice(max(1, epochs // 3))
     ahead = accuracies(darts, "supernet", "valid")[early] - accuracies(snas, "supernet", "valid")[early]
     return 100 * float(ahead.mean())
@@ -39,7 +39,7 @@ def initial_entropy(darts: Record, snas: Record) -> float:
     """Largest distance of an edge's entropy from ln K before the first step, in nats."""
     distances = []
     for record in (darts, snas):
-        uniform = math.log(len(record.config.network.candidates))
+        uniform = math.log(len(settings(record).network.candidates))
         distances.append(np.abs(record.array("arch_entropy")[0] - uniform).max())
     return float(np.max(distances))
 

@@ -2,7 +2,15 @@
 
 from nas_core.cells.topology import darts_cell
 from nas_core.claims.check import check
-from nas_core.claims.measures import dropped, first_third, none_prob, rank_correlation, share_dropped, topology
+from nas_core.claims.measures import (
+    dropped,
+    first_third,
+    none_prob,
+    rank_correlation,
+    settings,
+    share_dropped,
+    topology,
+)
 from nas_core.runs import Record
 
 
@@ -10,7 +18,7 @@ from nas_core.runs import Record
 @check("C-W11a", "W-DSNAS8")
 def most_dropped_early(record: Record) -> float:
     """Largest share of dropped edges in the first third."""
-    early = first_third(record.config.epochs)
+    early = first_third(settings(record).epochs)
     return float(share_dropped(record)[early].max())
 
 
@@ -36,7 +44,7 @@ def width_preference(record: Record) -> float:
 @check("C-W12a", "W-DSNAS8")
 def dropped_at_some_early_time(record: Record) -> float:
     """Share of edges on which none is the argmax at some epoch of the first third."""
-    early = first_third(record.config.epochs)
+    early = first_third(settings(record).epochs)
     return float(dropped(record)[early].any(0).mean())
 
 

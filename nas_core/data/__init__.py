@@ -81,7 +81,7 @@ class Dataset:
     def batch(
         self, split: str, index: Tensor, device: str = "cpu", augment: torch.Generator | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Standardised images and labels of ``index``; with a generator, cropped and mirrored at random if the source says so."""
+        """Standardised images and labels of ``index``; with a generator, cropped and mirrored if the source says so."""
         part = self.splits[split][index]
         images = part.images.float()
         if augment is not None:
