@@ -21,6 +21,7 @@ from nas_core.experiments import RUN_IDS, TUNING_SEEDS, configs
 from nas_core.runs import Record
 from nas_core.session import Session
 from nas_core.trainers.methods import Exact, SecondOrder
+from nas_core.trainers.result import Result
 from nas_core.trainers.settings import RunConfig
 
 
@@ -40,7 +41,7 @@ def obtained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[list
     def obtain(configs: Sequence[RunConfig], *, progress: bool, echo: Any) -> list[Record]:
         calls.append(([config.run for config in configs], progress))
         echo("said by the store")
-        return [Record(config, tmp_path, {}) for config in configs]
+        return [Record(config, tmp_path, {}, Result()) for config in configs]
 
     monkeypatch.setattr(session, "obtain", obtain)
     return calls
