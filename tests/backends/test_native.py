@@ -72,8 +72,9 @@ def test_property_native_is_plain(case: dict[str, Any]) -> None:
 
 
 @needs_library
-@given(undeclared_cases(channels=(2, 4, 8)))
+@given(undeclared_cases(tuple(op for op in CANDIDATES if op != "max_pool_3x3")))
 def test_property_native_is_plain_for_undeclared_operations(case: dict[str, Any]) -> None:
+    """Without maxima, since a maximum of maxima has ties, and round-off says which pixel gets the gradient."""
     assert_undeclared_equal(NativeSupernet, case)
 
 
