@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from nas_core.cells.operations import OPERATIONS, Style, avg_pool, max_pool, separable, skip
+from nas_core.cells.operations import OPERATIONS, Build, Style, avg_pool, max_pool, separable, skip
 from nas_core.errors import UserError
 
 Structure = tuple[Any, ...]
@@ -38,10 +38,16 @@ def groupings(candidates: Sequence[str]) -> list[str | None]:
     return found
 
 
-def check(name: str, grouping: str, module: nn.Module, channels: int, stride: int, style: Style) -> None:
-    """Raise :class:`UserError` if ``module``, built by operation ``name``, is not what its ``grouping`` says."""
-    allowed = _structures(grouping, _separable_settings(module), channels, stride, style)
-    if structure(module) not in allowed:
+def check(
+    name: str, grouping: str, modules: Sequence[nn.Module], channels: int, stride: int, style: Style
+) -> None:
+    """Raise :class:`UserError` unless what operation ``name`` built is what its ``grouping`` says, alike on all edges.
+
+    ``modules``: one for each edge of this ``stride``.
+    """
+    first, *others = [structure(module) for module in modules]
+    allowed = _structures(grouping, _separable_settings(modules[0]), channels, stride, style)
+    if first not in allowed or any(other != first for other in others):
         raise UserError(
             f"operation {name!r} declares grouping {grouping!r}, but what it builds at stride {stride} is something "
             "else; registered without a grouping, it is computed by its own module."
@@ -76,7 +82,7 @@ def _structures(
     grouping: str, settings: tuple[int, int, int] | None, channels: int, stride: int, style: Style
 ) -> list[Structure]:
     """What a module of this ``grouping`` may be."""
-    builds = []
+    builds: list[Build] = []
     if grouping == "pool":
         builds = [max_pool, avg_pool]
     elif grouping == "skip":

@@ -156,11 +156,15 @@ class FusedCell(SearchCell):
         self._check_declarations(space.candidates, channels, space.style)
 
     def _check_declarations(self, names: Sequence[str], channels: int, style: Style) -> None:
-        for e in range(len(self.topology.edges)):
-            for k, module in enumerate(self.candidates(e)):
-                grouping = self._groupings[k]
-                if grouping is not None and not self.zero[e][k]:
-                    declarations.check(names[k], grouping, module, channels, self.stride(e), style)
+        for k, grouping in enumerate(self._groupings):
+            if grouping is None:
+                continue
+            of_stride: dict[int, list[nn.Module]] = {}
+            for e in range(len(self.topology.edges)):
+                if not self.zero[e][k]:
+                    of_stride.setdefault(self.stride(e), []).append(self.candidates(e)[k])
+            for stride, modules in of_stride.items():
+                declarations.check(names[k], grouping, modules, channels, stride, style)
 
     def forward(
         self,

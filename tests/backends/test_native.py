@@ -1,12 +1,17 @@
 """The supernet with its stages in C++ against the plain one, which is its definition."""
 
 import copy
+import shutil
 from collections.abc import Iterator
+from importlib.util import find_spec, module_from_spec
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
+from declared import SPECIAL, assert_undeclared_equal, registered, undeclared_cases
 from equality import (
     TOPOLOGIES,
     assert_as_near,
@@ -24,8 +29,9 @@ from torch import nn
 from nas_core.backends import native
 from nas_core.backends.native import NativeSupernet
 from nas_core.backends.stage import Stage
+from nas_core.cells import operations
 from nas_core.cells.operations import CANDIDATES
-from nas_core.cells.topology import Topology, darts_cell
+from nas_core.cells.topology import Topology, darts_cell, simplified_cell
 from nas_core.errors import UserError
 
 LIBRARY = native.library
@@ -37,7 +43,9 @@ SETTINGS = {"channels": 4, "layers": 1, "classes": 10, "in_channels": 1, "reduct
 def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The library, built aside if it was not built here, so that nothing else starts to use it."""
     with pytest.MonkeyPatch.context() as patch:
-        if not native.library().exists():
+        try:
+            native.load()
+        except UserError:
             place = tmp_path_factory.mktemp("native") / native.library().name
             patch.setattr(native, "library", lambda: place)
             try:
@@ -61,6 +69,40 @@ def forbid(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str) -> None:
 def test_property_native_is_plain(case: dict[str, Any]) -> None:
     """Logits, gradients and running statistics, for any network, image size and gates, in either mode."""
     assert_case_equal(NativeSupernet, case)
+
+
+@needs_library
+@given(undeclared_cases(tuple(op for op in CANDIDATES if op != "max_pool_3x3")))
+def test_property_native_is_plain_for_undeclared_operations(case: dict[str, Any]) -> None:
+    """Without maxima, since a maximum of maxima has ties, and round-off says which pixel gets the gradient."""
+    assert_undeclared_equal(NativeSupernet, case)
+
+
+@needs_library
+@pytest.mark.parametrize("name", SPECIAL)
+@pytest.mark.parametrize("reductions", [False, True])
+def test_exact_each_undeclared_operation(name: str, reductions: bool) -> None:
+    with registered({name: SPECIAL[name]}):
+        candidates = (name, "sep_conv_3x3", "max_pool_3x3", "skip_connect")
+        plain, model = pair(
+            NativeSupernet, topology=simplified_cell(), candidates=candidates, layers=3, reductions=reductions
+        )
+    training = name != "dropout"
+    assert_equal(plain.train(training), model.train(training), mixture(plain), *batch(5, 8))
+
+
+@needs_library
+@pytest.mark.parametrize("reductions", [False, True])
+def test_exact_declared_under_another_name(reductions: bool) -> None:
+    """A filter of width 7, which native.cpp does not have, and a second skip, for which it has no room."""
+    skips = registered({"second skip": operations.skip}, "skip")
+    wide = registered({"sep_conv_7x7": operations.separable(7, 2)}, "separable")
+    with skips, wide:
+        candidates = ("second skip", "sep_conv_7x7", "skip_connect", "dil_conv_3x3")
+        plain, model = pair(
+            NativeSupernet, topology=darts_cell(3), candidates=candidates, layers=3, reductions=reductions
+        )
+    assert_equal(plain, model, mixture(plain), *batch(5, 9))
 
 
 @needs_library
@@ -215,6 +257,82 @@ def test_a_library_that_was_not_built_is_a_sentence(monkeypatch: pytest.MonkeyPa
     native.load.cache_clear()
     with pytest.raises(UserError, match="was not built for this version and this torch: make native builds it"):
         NativeSupernet(network().space, generator=generator(), **SETTINGS)
+
+
+@pytest.fixture
+def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
+    """The module as it is when imported, with the place of the library in an empty folder, and a source of one line."""
+    spec = find_spec(native.__name__)
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    source = tmp_path / "tiny.cpp"
+    source.write_text('extern "C" int answer() { return 42; }\n')
+    place = tmp_path / "build" / "native-0" / "nas_core_native.so"
+    monkeypatch.setattr(module, "SOURCE", source)
+    monkeypatch.setattr(module, "library", lambda: place)
+    return module
+
+
+needs_compiler = pytest.mark.skipif(shutil.which("c++") is None, reason="there is no C++ compiler")
+
+
+@needs_compiler
+def test_built_means_that_it_loads(fresh: ModuleType) -> None:
+    """A file that is there is not enough: truncated, something else, or without what it must hash to."""
+    assert not fresh.built()
+    place = fresh.build()
+    whole, digest = place.read_bytes(), place.with_suffix(".sha256")
+    assert {path.name for path in place.parent.iterdir()} == {place.name, digest.name}
+    for some in (whole[: len(whole) // 2], b"", whole + b"more"):
+        place.write_bytes(some)
+        assert not fresh.built()
+        with pytest.raises(UserError, match="is damaged: make native builds it anew"):
+            fresh.load()
+    text = b"no library"
+    place.write_bytes(text)
+    digest.write_text(fresh.hashlib.sha256(text).hexdigest())
+    assert not fresh.built()
+    with pytest.raises(UserError, match="does not load, make native builds it anew"):
+        fresh.load()
+    place.unlink()
+    place.write_bytes(whole)
+    digest.unlink()
+    assert not fresh.built()
+    assert fresh.build() == place
+    assert fresh.built()
+
+
+@needs_compiler
+def test_what_a_killed_build_left_does_not_stop_the_next(fresh: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a lock, for which torch would wait for ever, nor half a library, nor a folder of another build."""
+
+    def wait(*_: Any) -> None:
+        raise AssertionError("waits for a lock that nobody will release")
+
+    monkeypatch.setattr("torch.utils.file_baton.FileBaton.wait", wait)
+    place = fresh.library()
+    (place.parent / "building-killed").mkdir(parents=True)
+    for folder in (place.parent, place.parent / "building-killed"):
+        (folder / "lock").touch()
+        (folder / place.name).write_bytes(b"half")
+    assert fresh.build() == place
+    assert fresh.built()
+
+
+@needs_compiler
+def test_a_build_that_fails_leaves_nothing(fresh: ModuleType) -> None:
+    fresh.SOURCE.write_text("no C++\n")
+    with pytest.raises(UserError, match=r"could not compile tiny.cpp; searches work without it"):
+        fresh.build()
+    assert list(fresh.library().parent.iterdir()) == []
+    assert not fresh.built()
+
+
+@needs_compiler
+def test_what_loads_is_not_built_again(fresh: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = fresh.build()
+    forbid(monkeypatch, fresh, "_compile")
+    assert fresh.build() == place
 
 
 def test_no_compiler_is_a_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:

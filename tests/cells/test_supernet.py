@@ -1,6 +1,8 @@
 """The supernet: what it is made of, what it computes, and what a sampled path leaves uncomputed."""
 
 import math
+import re
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +13,7 @@ from small import batch, generator, kept_paths, mixture, network, path, random_p
 from torch import Tensor, nn
 
 from nas_core.cells.operations import CANDIDATES, Style
-from nas_core.cells.supernet import Space, Supernet
+from nas_core.cells.supernet import SearchCell, Space, Supernet
 from nas_core.cells.topology import Topology, darts_cell, minimal_cell, modified_cell, simplified_cell
 from nas_core.errors import UserError
 
@@ -200,10 +202,50 @@ def test_an_operation_that_is_not_allowed_does_not_exist() -> None:
     ({"allowed": {5: ("none",)}}, "unknown edge of topology 'minimal' '5'"),
     ({"allowed": {4: ("conv",)}}, "unknown operation on edge 4 'conv'"),
     ({"allowed": {4: ("none",)}, "candidates": ("skip_connect",)}, "unknown operation on edge 4 'none'"),
+    ({"candidates": ()}, "candidates must be different operations and at least one, not ()."),
+    ({"candidates": ("skip_connect",) * 2}, "candidates must be different operations and at least one, not ('skip_"),
+    ({"candidates": ("none",)}, "candidates must have an operation besides 'none'"),
+    ({"allowed": {-1: ("none",)}}, "unknown edge of topology 'minimal' '-1'"),
+    ({"allowed": {"4": ("none",)}}, "an edge is named by its index, an integer, not '4'."),
+    ({"allowed": {4: ()}}, "edge 4 must be allowed at least one of none, max_pool_3x3"),
+    ({"allowed": {4: "none"}}, "edge 4 must be given a tuple of operations, not the text 'none'."),
+    ({"allowed": {4: ("none", "none")}}, "edge 4 must be allowed different operations, not ('none', 'none')."),
 ])  # fmt: skip
 def test_impossible_space_is_refused(arguments: dict, sentence: str) -> None:
-    with pytest.raises(UserError, match=sentence):
+    with pytest.raises(UserError, match=re.escape(sentence)):
         Space(minimal_cell(), **arguments)
+
+
+@pytest.mark.parametrize("name", ["channels", "layers", "classes", "in_channels"])
+@pytest.mark.parametrize("size", [0, -1, 1.5, None])
+def test_impossible_sizes_are_refused(name: str, size: Any) -> None:
+    sizes = {"channels": 4, "layers": 2, "classes": 10, "in_channels": 1} | {name: size}
+    with pytest.raises(UserError, match=f"{name} must be an integer of at least 1, not {size}."):
+        Supernet(Space(minimal_cell()), **sizes, reductions=False, head_bias=False, generator=generator())
+
+
+@pytest.mark.parametrize("inputs", [0, 3])
+def test_a_supernet_of_cells_with_other_inputs_is_refused(inputs: int) -> None:
+    """There are two cells to read: the one before, and the one before that."""
+    topology = Topology("odd", inputs, 2, ((inputs, inputs + 1),), (inputs + 1,))
+    sizes = {"channels": 4, "layers": 2, "classes": 10, "in_channels": 1}
+    with pytest.raises(UserError, match=f"a supernet's cells read one or two others, not {inputs}."):
+        Supernet(Space(topology), **sizes, reductions=False, head_bias=False, generator=generator())
+
+
+@pytest.mark.parametrize("where", ["reduction", "after_reduction"])
+def test_a_cell_that_halves_an_odd_number_of_channels_is_refused(where: str) -> None:
+    """A supernet doubles its channels before it halves the side, so that an odd number is right there."""
+    flags = {"reduction": False, "after_reduction": False} | {where: True}
+    with pytest.raises(UserError, match=r"a reduction needs an even number of channels, not 3\."):
+        SearchCell(Space(minimal_cell()), (3, 3), 3, **flags)
+    model = network(layers=3, channels=3, reductions=True)
+    assert model(batch()[0], mixture(model)).isfinite().all()
+
+
+def test_a_cell_is_given_as_many_maps_as_it_reads() -> None:
+    with pytest.raises(UserError, match=r"topology 'minimal' reads 2 maps, but 1 are given\."):
+        SearchCell(Space(minimal_cell()), (4,), 4, reduction=False, after_reduction=False)
 
 
 @pytest.mark.parametrize("order", ["rcb", "crb", "cbr"])
