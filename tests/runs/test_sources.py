@@ -19,7 +19,7 @@ FAKE = {
     "trainers/other.py": "import nas_core.report\n",
     "cells/__init__.py": "NAME = 'operations'\n",
     "cells/supernet.py": "from ..errors import x\nfrom .operations import y\n",
-    "cells/operations.py": "from nas_core import papers\nimport importlib\nimportlib.import_module('nas_core.backends.native')\n",
+    "cells/operations.py": "from nas_core import papers\nimportlib.import_module('nas_core.backends.native')\n",
     "cells/unused.py": "",
     "backends/__init__.py": "",
     "backends/native.py": "from pathlib import Path\nSOURCE = Path(__file__).with_suffix('.cpp')\n",
