@@ -141,8 +141,8 @@ def _folders(module: str) -> dict[str, Path]:
     spec = None if top == "__main__" else find_spec(top)
     if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
         raise UserError(
-            f"the trainer's module {module!r} is no file of Python source that can be imported, so its changes would go "
-            "unseen; put the trainer into one."
+            f"the trainer's module {module!r} is no file of Python source that can be imported, so its changes would "
+            "go unseen; put the trainer into one."
         )
     origin = Path(spec.origin).resolve()
     folder = origin.parent.parent if origin.name == "__init__.py" else origin.parent

@@ -140,7 +140,7 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
     content = _read_json(path)
     if content.get("format") != FORMAT:
         raise Damaged(f"{path} has format {content.get('format')}, not {FORMAT}")
-    missing = [name for name in SECTIONS if name not in content]
+    missing = [name for name in SECTIONS if not isinstance(content.get(name), dict)]
     if missing:
         raise Damaged(f"{path} lacks {', '.join(missing)}")
     files = {}
@@ -176,24 +176,20 @@ def _files(result: Result) -> dict[str, bytes]:
         files[f"{name}.csv"] = tables.encode(name, frame)
     if result.arrays:
         arrays = {name: np.array(array, order="C") for name, array in result.arrays.items()}
-        files[ARRAYS] = _exact("arrays", arrays, safetensors.numpy.save, safetensors.numpy.load)
+        files[ARRAYS] = _saved("arrays", arrays, safetensors.numpy.save)
     if result.weights:
         weights = {name: weight.detach().cpu().clone().contiguous() for name, weight in result.weights.items()}
-        files[WEIGHTS] = _exact("weights", weights, safetensors.torch.save, safetensors.torch.load)
+        files[WEIGHTS] = _saved("weights", weights, safetensors.torch.save)
     return files
 
 
-def _exact(what: str, values: Any, save: Callable[[Any], bytes], load: Callable[[bytes], Any]) -> bytes:
-    """``save(values)``; raises ValueError unless ``load`` gives the same values back, bit for bit."""
+def _saved(what: str, values: Any, save: Callable[[Any], bytes]) -> bytes:
+    """``save(values)``; raises ValueError where they would not come back bit for bit."""
     try:
-        data = save(values)
-        again = load(data)
-        lost = [name for name, value in values.items() if tree.digest(again[name]) != tree.digest(value)]
+        tree.digest(values)  # refuses all but numbers in the byte order of this machine
+        return save(values)
     except Exception as error:  # a type that safetensors does not have
         raise ValueError(f"the {what} cannot be stored: {error}") from error
-    if lost:
-        raise ValueError(f"the {what} {', '.join(lost)} cannot be stored exactly")
-    return data
 
 
 def _result(content: dict[str, Any], files: dict[str, bytes]) -> Result:

@@ -124,7 +124,10 @@ def test_a_checkpoint_of_another_run_is_not_resumed(obtain, lines, root, monkeyp
     assert lines[2].endswith("no record; computing it")
 
 
-@pytest.mark.parametrize("part", ["format", "config", "content", "trainer", "anchors", "spent", "origin", "w", "a tree"])
+PARTS = ("format", "config", "content", "trainer", "anchors", "spent", "origin", "w", "a tree")
+
+
+@pytest.mark.parametrize("part", PARTS)
 def test_a_well_formed_checkpoint_that_is_none_is_named_and_the_one_before_it_used(
     obtain, lines, root, monkeypatch, part
 ) -> None:
@@ -140,7 +143,8 @@ def test_a_well_formed_checkpoint_that_is_none_is_named_and_the_one_before_it_us
     lines.clear()
     assert content(obtain(config)[0]) == whole
     if part == "origin":
-        assert lines == ["T-TOY seed 0 (smoke): no record; computing it anew, as its checkpoint comes from other source"]
+        assert len(lines) == 1
+        assert lines[0].endswith(": no record; computing it anew, as its checkpoint comes from other source")
     else:
         assert f"damaged checkpoint: {path} " in lines[0]
         assert lines[1].endswith("no record; resuming at step 6 of 15")

@@ -17,8 +17,8 @@ from tqdm import tqdm
 import nas_core.runs
 from nas_core.errors import UserError
 from nas_core.runs import RunsFailed, compute, heartbeat, lock
-from nas_core.runs.pool import Progress, default_jobs
 from nas_core.runs.heartbeat import Heartbeat
+from nas_core.runs.pool import Progress, default_jobs
 
 
 def steps() -> Counter[tuple[str, str]]:

@@ -41,6 +41,7 @@ def call(slot: Slot, function: Callable, *arguments: object) -> str | None:
 def about(say: Callable[[str], None]) -> str:
     say("one line")
     say("another")
+    assert signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])  # that is for the parent
     return f"{os.getpid()} {os.environ['OMP_NUM_THREADS']} {sys.modules['__main__'].__name__}"
 
 

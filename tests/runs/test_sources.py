@@ -13,13 +13,13 @@ from nas_core.runs.sources import closure, digest, normalised
 FAKE = {
     "__init__.py": "",
     "errors.py": "x = 1\n",
-    "trainers/__init__.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from nas_core.trainers import other\n",
+    "trainers/__init__.py": "import typing\nif typing.TYPE_CHECKING:\n    from nas_core.trainers import other\n",
     "trainers/search.py": "import nas_core.cells.supernet\nfrom nas_core import data\nfrom . import batches\n",
     "trainers/batches.py": "def f():\n    from nas_core.probes import costs\n",
     "trainers/other.py": "import nas_core.report\n",
     "cells/__init__.py": "NAME = 'operations'\n",
     "cells/supernet.py": "from ..errors import x\nfrom .operations import y\n",
-    "cells/operations.py": "y = 1\nimport importlib\nimportlib.import_module('nas_core.backends.native')\n",
+    "cells/operations.py": "from nas_core import papers\nimportlib.import_module('nas_core.backends.native')\n",
     "cells/unused.py": "",
     "backends/__init__.py": "",
     "backends/native.py": "from pathlib import Path\nSOURCE = Path(__file__).with_suffix('.cpp')\n",
@@ -50,6 +50,7 @@ COMPUTES = {
     "data/images.npz",
     "probes/__init__.py",
     "probes/costs.py",
+    "papers/__init__.py",
 }
 
 
