@@ -12,7 +12,7 @@ PACKAGE = Path(nas_core.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 # Nothing imports from its right, and what stands together does not import each other.
 ORDER = [
-    {"errors", "workers"},
+    {"errors"},
     {"data", "files", "papers"},
     {"cells"},
     {"backends"},
