@@ -12,7 +12,7 @@ from nas_core.experiments import PROFILES, TUNING_SEEDS, configs, reporting_seed
 from nas_core.runs import location
 from nas_core.runs.store import repository
 from nas_core.trainers.methods import Exact, SecondOrder
-from nas_core.trainers.search import SearchConfig
+from nas_core.trainers.search_settings import SearchConfig
 from nas_core.trainers.settings import RunConfig
 
 STANDARD = "fused"  # the formulation that the settings name by themselves, and that the committed figures are of

@@ -15,7 +15,7 @@ from nas_core.claims import CHECKS, Measured, Verdict, evaluate
 from nas_core.errors import UserError, choose
 from nas_core.experiments import RUN_IDS
 from nas_core.runs import Record, obtain
-from nas_core.trainers.search import SearchConfig
+from nas_core.trainers.search_settings import SearchConfig
 from nas_core.trainers.settings import RunConfig
 
 EXACT = "exact: no data set, no runs, the same at every profile"

@@ -23,7 +23,8 @@ from nas_core.cells.supernet import Space, Supernet
 from nas_core.cells.topology import Topology, darts_cell, minimal_cell
 from nas_core.data import Source, Split
 from nas_core.trainers.methods import DARTS, DSNAS, SNAS, Exact, ProxylessNAS, Reinforce, Resource, SecondOrder, Uniform
-from nas_core.trainers.search import Search, SearchConfig
+from nas_core.trainers.search import Search
+from nas_core.trainers.search_settings import SearchConfig
 from nas_core.trainers.settings import Alpha, Data, Network, Weights
 
 METHODS: dict[str, Any] = {

@@ -5,7 +5,7 @@ from scipy import stats
 
 from nas_core.cells.topology import Topology
 from nas_core.runs import Record
-from nas_core.trainers.search import SearchConfig
+from nas_core.trainers.search_settings import SearchConfig
 
 
 def settings(record: Record) -> SearchConfig:

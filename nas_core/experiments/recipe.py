@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from nas_core.trainers.methods import DARTS, AnyMethod, SecondOrder
 from nas_core.trainers.observer import PROBES
-from nas_core.trainers.search import SearchConfig
+from nas_core.trainers.search_settings import SearchConfig
 from nas_core.trainers.settings import Alpha, Data, Network, RunConfig, Weights
 
 S = TypeVar("S")  # the type of a size

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
@@ -13,9 +13,7 @@ from nas_core.cells.supernet import Supernet
 from nas_core.relaxations import RELAXATIONS, keep_others
 from nas_core.relaxations.resource import PENALTIES, expected, reparametrised, score
 from nas_core.trainers.methods import Reinforce
-
-if TYPE_CHECKING:
-    from nas_core.trainers.search import SearchConfig
+from nas_core.trainers.search_settings import SearchConfig
 
 
 class Architecture:

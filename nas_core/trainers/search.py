@@ -9,95 +9,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, model_validator
 from torch import Generator, Tensor
 from torch.func import functional_call
 
-from nas_core.backends.formulations import FORMULATIONS, possible
+from nas_core.backends.formulations import FORMULATIONS
 from nas_core.cells.operations import kept_paths
 from nas_core.data import Dataset, load
-from nas_core.errors import UserError
 from nas_core.trainers.architecture import Architecture
 from nas_core.trainers.batches import Batches
 from nas_core.trainers.gradients import averaged, gradients
 from nas_core.trainers.hypergradient import exact, finite_difference, loss_on, statistics
-from nas_core.trainers.methods import AnyMethod, Exact, Reinforce, SecondOrder
-from nas_core.trainers.observer import PROBES, Observer
+from nas_core.trainers.methods import Exact, Reinforce, SecondOrder
+from nas_core.trainers.observer import Observer
 from nas_core.trainers.optimiser import WeightOptimiser
 from nas_core.trainers.result import Result
-from nas_core.trainers.settings import Alpha, Data, Network, RunConfig, Weights, one_of
+from nas_core.trainers.search_settings import SearchConfig
 from nas_core.trainers.streams import generators, load_states, states
 
 STREAMS = ("init", "weight_data", "alpha_data", "augment", "gates", "probe")
-
-
-def formulations(settings: dict[str, Any]) -> tuple[str, ...]:
-    """Those that can compute a search with this ``network``, ``method`` and ``device`` here, the fastest last."""
-    method = settings["method"]
-    twice = isinstance(method, SecondOrder) and isinstance(method.estimator, Exact)
-    return possible(settings["network"].space().style, twice=twice, device=settings["device"])
-
-
-def usual_formulation(settings: dict[str, Any]) -> str:
-    """Fused wherever that is possible, otherwise plain; whatever this machine has built."""
-    return "fused" if "fused" in formulations(settings) else "plain"
-
-
-class SearchConfig(RunConfig):
-    """A search: the supernet's weights and the logits of its architecture learn together."""
-
-    trainer: ClassVar[str] = "nas_core.trainers.search:Search"
-
-    kind: Literal["search"] = "search"
-    data: Data = Field(description="images")
-    network: Network = Field(description="supernet and search space")
-    method: AnyMethod
-    weights: Weights = Field(description="optimiser of the weights")
-    alpha: Alpha = Field(description="optimiser of the logits")
-    epochs: int = Field(gt=0, description="passes over the training images")
-    batch: int = Field(gt=0, description="images a step; an incomplete last batch is dropped")
-    probes: tuple[Annotated[str, one_of("probe", PROBES)], ...] = Field((), description="what is recorded besides")
-    formulation: Annotated[str, one_of("formulation", FORMULATIONS)] = Field(
-        default_factory=usual_formulation, description="of the supernet: plain, fused, or native by name only"
-    )
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if self.formulation not in (allowed := formulations(dict(self))):
-            raise UserError(
-                f"formulation {self.formulation!r} cannot compute this run: 'fused' is for batch norm, order 'rcb' and "
-                f"no estimator 'exact', 'native' also needs `make native` and a CPU. Allowed: {', '.join(allowed)}."
-            )
-        for probe, split in (("accuracy", "valid"), ("child", "test")):
-            if probe in self.probes and not getattr(self.data, split):
-                raise UserError(f"run {self.run!r}: the probe {probe!r} needs {split} images; data.{split} is 0")
-        if (self.method.levels == "bi-level") != (self.data.search > 0):
-            raise UserError(f"run {self.run!r}: bi-level search needs search images, single-level search takes none")
-        if self.data.train < self.batch or 0 < self.data.search < self.batch:
-            raise UserError(f"run {self.run!r}: a batch of {self.batch} needs at least as many images in every half")
-        return self
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Weight steps in an epoch."""
-        return self.data.train // self.batch
-
-    def cost(self) -> float:
-        """Passes times edges times operations times images."""
-        edges = self.network.layers * len(self.network.topology().edges)
-        paths = len(self.network.candidates)
-        if self.method.relaxation not in ("softmax", "concrete"):
-            paths = 1
-        passes = 2 if self.method.levels == "single" else 3
-        if isinstance(self.method, SecondOrder):
-            passes += 6
-        if isinstance(self.method, Reinforce):
-            passes += self.method.samples
-        return float(self.epochs * self.steps_per_epoch * self.batch * passes * edges * paths)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ import torch
 from small import METHODS, assert_same, config, leaves, run, through_a_file
 
 from nas_core.trainers import build
-from nas_core.trainers.search import Search, SearchConfig
+from nas_core.trainers.search import Search
+from nas_core.trainers.search_settings import SearchConfig
 from nas_core.trainers.settings import Data
 
 PLAIN = torch.Tensor | np.ndarray | str | int | float | bool | None

@@ -30,7 +30,7 @@ from nas_core.trainers.methods import (
     SecondOrder,
     Uniform,
 )
-from nas_core.trainers.search import SearchConfig
+from nas_core.trainers.search_settings import SearchConfig
 from nas_core.trainers.settings import NAME, TOPOLOGIES, Alpha, Data, Network, Settings, Weights, added
 
 NETWORK = {"channels": 4, "layers": 1, "reductions": False, "head_bias": False}

@@ -13,7 +13,8 @@ from nas_core.data import load
 from nas_core.relaxations import gumbel, keep_others
 from nas_core.relaxations.resource import log_penalty
 from nas_core.trainers.methods import SNAS, Resource
-from nas_core.trainers.search import STREAMS, Search, SearchConfig
+from nas_core.trainers.search import STREAMS, Search
+from nas_core.trainers.search_settings import SearchConfig
 from nas_core.trainers.settings import Network
 
 TWO_LAYERS = Network(nodes=2, channels=4, layers=2, reductions=False, head_bias=False)
