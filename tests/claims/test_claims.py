@@ -37,8 +37,9 @@ class Fake:
 def wiring(run, dropped_by_epoch, profile="laptop", seed=0):
     """A record of a 14-edge run; ``dropped_by_epoch``: the set of edges that none wins, for every epoch from 0."""
     config = configs(run, profile, [seed])[0].but(epochs=len(dropped_by_epoch) - 1)
-    prob = np.full((len(dropped_by_epoch), 1, 14, 8), 0.05)
-    prob[..., 4] = 0.65
+    prob = np.full((len(dropped_by_epoch), 2, 14, 8), 0.05)
+    prob[:, 0, :, 4] = 0.65
+    prob[:, 1] = 1 / 8  # the reduction cell, which no claim is about
     for epoch, edges in enumerate(dropped_by_epoch):
         for edge in edges:
             prob[epoch, 0, edge] = 0.05
@@ -81,10 +82,25 @@ def test_the_start_does_not_count_as_early():
     assert per_seed("C-W11a", [record]) == 0
 
 
+def test_the_start_does_not_count_in_trends():
+    rising = wiring("W-DARTS8", [ALL, NOTHING, {4}, {4, 7}])
+    assert per_seed("C-W13b", [rising]) == pytest.approx(1)
+    late = wiring("W-DARTS8", [ALL, NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, ALL])
+    assert per_seed("C-W14b", [late]) == 1
+
+
+def test_an_edge_is_lost_where_none_has_more_than_half():
+    record = wiring("W-DSNAS8", [NOTHING, NOTHING, MIDDLE])
+    assert per_seed("C-W12d", [record]) == 1
+    record.arrays["prob"][-1, 0, [4, 7], 0] = 0.45  # still the most probable one
+    assert per_seed("C-W12d", [record]) == pytest.approx(4 / 6)
+
+
 def test_darts_rule_share_of_intermediate_edges():
     record = wiring("W-DARTS8", P3)
     edges = ((0, 2, "skip_connect"), (1, 2, "skip_connect"), (2, 3, "skip_connect"), (0, 3, "skip_connect"))
-    record.genotypes = {"darts": [Genotype(CellGenotype(2, 4, edges, (2, 3, 4, 5)))]}
+    at_first = Genotype(CellGenotype(2, 4, edges[:2], (2, 3, 4, 5)))
+    record.genotypes = {"darts": [at_first, Genotype(CellGenotype(2, 4, edges, (2, 3, 4, 5)))]}
     assert per_seed("C-WG", [record]) == pytest.approx(1 / 4)
 
 
@@ -103,7 +119,7 @@ def snas(run, valid, tests, entropy, seed=0):
     rows = [(t + 1, "supernet", "as trained", "valid", a) for t, a in enumerate(valid)]
     for network, accuracy in tests.items():
         rows.append((len(valid), network, "as trained", "test", accuracy))
-        rows.append((len(valid), network, "recalibrated", "test", accuracy + 0.5))
+        rows.append((len(valid), network, "recalibrated", "test", 1.5 * accuracy))
     values = np.tile(np.array(entropy)[:, None, None], (1, 2, 14))
     values[1:] += apart(run)  # before the first step all edges are equal
     return Fake(config, {"arch_entropy": values}, {"accuracy": pd.DataFrame(rows, columns=COLUMNS)})
@@ -123,6 +139,12 @@ def test_snas_claims_by_hand():
     assert per_seed("C-SNT1a", [darts], [ours]) == pytest.approx(25 - -3)
     assert per_seed("C-SNT1b", [ours]) == pytest.approx(3)
     assert per_seed("C-SNT1c", [ours], [darts]) == pytest.approx(23)
+
+
+def test_darts_is_compared_early_over_a_third_of_the_epochs():
+    ours = snas("S-SNAS-mild", [0.2, 0.3, 0.4, 0.5, 0.6, 0.7], {}, [1.0] * 7)
+    darts = snas("S-DARTS1", [0.4, 0.6, 0.1, 0.1, 0.1, 0.1], {}, [1.0] * 7)
+    assert per_seed("C-SN3c", [darts], [ours]) == pytest.approx(25)
 
 
 def test_mean_entropy_is_over_edges_of_both_cells():
@@ -147,6 +169,12 @@ def test_a_statistical_claim_needs_the_mean_and_the_majority():
     assert (verdict.verdict, verdict.note) == ("fails", "2 of 4 seeds")
     # The interval is that of Student's t: mean 0.5, standard error 1/sqrt(12), 3 degrees of freedom.
     assert verdict.interval == pytest.approx((0.5 - 3.1824 / 12**0.5, 0.5 + 3.1824 / 12**0.5), abs=1e-4)
+
+
+def test_a_majority_alone_is_not_enough_and_equal_seeds_have_no_interval():
+    verdict = evaluate("T-D3", {}, {"T-D3": [0.6, 0.6, -3.0]})  # to be above 0.5
+    assert (verdict.verdict, verdict.note) == ("fails", "2 of 3 seeds")
+    assert evaluate("T-D3", {}, {"T-D3": [0.6, 0.6, 0.6]}).interval is None
 
 
 def test_an_exact_claim_needs_every_seed(monkeypatch):

@@ -61,6 +61,21 @@ def test_exact_accumulators_are_direct_sums(kind: str) -> None:
         assert (arrays["cost_n"].sum(-1) == len(seen)).all()
 
 
+def test_exact_costs_of_what_was_not_drawn_do_not_count() -> None:
+    """Gradients reach gates at 0, too, where a relaxation measures all allowed operations."""
+    gates = torch.zeros(LAYERS, EDGES, OPS, dtype=torch.float64)
+    gates[:, :, SKIP] = 0.5
+    probe = CostProbe(LAYERS, leaks())
+    probe.add(gates, torch.full_like(gates, 3.0), torch.zeros(LAYERS))
+    arrays = probe.close()
+    drawn = gates != 0
+    for name, value in {"cost_sum": 3.0, "cost_sq": 9.0, "cost_n": 1.0}.items():
+        assert (arrays[name][drawn] == value).all(), name
+        assert (arrays[name][~drawn] == 0).all(), name
+    assert (arrays["edge_cost"] == 1.5).all()
+    assert (arrays["skip_leak"] == 1.5).all()
+
+
 def test_closing_starts_afresh_and_keeps_what_it_gave() -> None:
     (gates, cost, output), *_ = batches("mixture", 1)
     probe = CostProbe(LAYERS, leaks())

@@ -80,3 +80,10 @@ def test_exact_search_and_policy_gradient(linear: bool) -> None:
     policy = concrete_score(a, z, temperature) * (z * credit).sum(-1, keepdim=True)
     difference = largest_z(pathwise - policy)
     assert difference < 4 if linear else difference > 20
+
+
+def test_the_score_is_finite_where_a_relaxed_sample_underflows() -> None:
+    """The operation at 0 gets all of the share: 1 - K, and the others 1."""
+    z = torch.tensor([[0.0, 0.25, 0.75]], dtype=torch.float64)
+    score = concrete_score(torch.zeros_like(z), z, 1.0)
+    torch.testing.assert_close(score, torch.tensor([[-2.0, 1.0, 1.0]], dtype=torch.float64))

@@ -46,6 +46,8 @@ def test_small_differences_are_within_tolerance(tmp_path: Path) -> None:
     found = difference(tmp_path, value=0.5 + 1e-8)
     assert (found.kind, found.verdicts) == ("within tolerance", ())
     assert found.largest == pytest.approx(2e-8)
+    assert difference(tmp_path, table=TABLE.assign(cost=[0.0, 1.5 * (1 + 2e-6)])).kind == "changed"
+    assert difference(tmp_path, table=TABLE.assign(cost=[1e-11, 1.5])).kind == "changed"
 
 
 def test_a_changed_column_is_named_with_the_largest_difference(tmp_path: Path) -> None:

@@ -219,6 +219,7 @@ def test_figures_of_one_row_stand_side_by_side() -> None:
 
 def test_without_svg_an_older_svg_goes(tmp_path: Path) -> None:
     do(tmp_path)
+    assert (tmp_path / "wiring/WI-F3.svg").exists()
     do(tmp_path, svg=False)
     assert not (tmp_path / "wiring/WI-F3.svg").exists()
 
