@@ -269,7 +269,11 @@ def test_settings_cannot_be_changed() -> None:
 
 # ------------------------------------------------------------------------------------------------------------- JSON
 
-OPS = st.lists(st.sampled_from(CANDIDATES), min_size=1, max_size=8, unique=True).map(tuple)
+OPS = (
+    st.lists(st.sampled_from(CANDIDATES), min_size=1, max_size=8, unique=True)
+    .map(tuple)
+    .filter(lambda ops: ops != ("none",))
+)
 POSITIVE = st.floats(1e-6, 10)
 METHODS_OF_ANY_RUN = st.one_of(
     st.builds(DARTS, drop_path=st.floats(0, 0.9)),
