@@ -374,9 +374,11 @@ def test_exact_argmax_of_a_chain() -> None:
     macro = PROXYLESS
     prob = np.full((22, 7), 1 / 7)
     prob[5, 3] = prob[6, 6] = prob[1, 6] = 0.5
+    prob[1, 2] = 0.2
     found = derive_chain(prob, macro)
     assert found[0] == FIRST
-    assert found[1] == found[2] == Choice(3, (3,)), "slot 1 has no shortcut, slot 2 has ties"
+    assert found[1] == Choice(3, (5,)), "no shortcut, so not Zero but the next best"
+    assert found[2] == Choice(3, (3,)), "all are tied"
     assert (found[5], found[6]) == (Choice(6, (5,)), ZERO)
     assert len(found) == 22
     with pytest.raises(UserError, match="22 slots needs as many rows of probabilities, not 3"):
@@ -427,6 +429,8 @@ def test_exact_argmax_of_a_chain() -> None:
     (lambda: GroupedBottleneck(Slot(4, 2, 1)).marked((3, 5, 7, 11)), "unknown kernel '11'"),
     (lambda: searched("S1")(batch()[0], torch.zeros(3, 8)), "at least one path whose gate is not zero"),
     (lambda: searched("S3")(batch()[0], torch.zeros(3, 4)), "group 0 .* needs at least one kernel"),
+    (lambda: searched("S3")(batch()[0], torch.zeros(3, 4), observed=torch.ones(3, 4)), "group 0 .* one kernel"),
+    (lambda: ShadowBatchNorm(2, 1)(image(2), 0), "0 active paths, .* norms for 1 to 1"),
     (lambda: searched("S4")(batch()[0], torch.zeros(4, 4)), "at least one node whose gate is not zero"),
     (lambda: ParallelCell(2, 2)(image(2), (None,) * 4), "at least one node whose gate is not zero"),
     (lambda: ParallelCell(2, 2)(image(2), ("conv1x1",)), "a cell of S4 has 4 nodes, not 1"),
