@@ -199,8 +199,6 @@ class Supernet(nn.Module):
     ) -> None:
         super().__init__()
         _check_sizes(channels=channels, layers=layers, classes=classes, in_channels=in_channels)
-        if space.topology.inputs not in (1, 2):
-            raise UserError(f"a supernet's cells read one or two others, not {space.topology.inputs}.")
         self.space = space
         self.channels = channels
         # Row of the logits that each layer reads: 0 for normal, 1 for reduction cells.

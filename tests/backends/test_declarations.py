@@ -6,6 +6,7 @@ import itertools
 from typing import Any
 
 import pytest
+import torch
 from declared import (
     SPECIAL,
     Scaled,
@@ -29,7 +30,8 @@ from nas_core.backends.fused import FusedSupernet
 from nas_core.cells import operations
 from nas_core.cells.operations import CANDIDATES, Build, Operation, Style
 from nas_core.cells.supernet import Space
-from nas_core.cells.topology import darts_cell, minimal_cell, simplified_cell
+from nas_core.cells.topology import darts_cell, minimal_cell, modified_cell, simplified_cell
+from nas_core.errors import UserError
 
 
 @given(undeclared_cases())
@@ -65,6 +67,14 @@ def test_exact_declared_under_another_name(topology: Any, reductions: bool) -> N
         plain, model = pair(topology=topology, candidates=candidates, layers=3, reductions=reductions, affine=True)
     for gates in (mixture(plain), random_path(plain, candidates, 1), gates_of(plain, "sparse", 3)):
         assert_equal(plain, model, gates, *batch(5, 9))
+
+
+def test_exact_undeclared_dead_ends() -> None:
+    """What leads nowhere has no gradient, and its running statistics move, as in the plain one."""
+    with registered({"biased": SPECIAL["biased"]}):
+        plain, model = pair(topology=modified_cell(), candidates=("biased", "sep_conv_3x3"))
+    gates = mixture(plain) * torch.tensor([1.0, 1, 0])[:, None]  # node 1 is not concatenated, and node 2 reads it not
+    assert_equal(plain, model, gates, *batch(5, 8))
 
 
 def test_an_operation_replaces_another_with_its_own_declaration() -> None:

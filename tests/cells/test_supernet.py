@@ -224,15 +224,6 @@ def test_impossible_sizes_are_refused(name: str, size: Any) -> None:
         Supernet(Space(minimal_cell()), **sizes, reductions=False, head_bias=False, generator=generator())
 
 
-@pytest.mark.parametrize("inputs", [0, 3])
-def test_a_supernet_of_cells_with_other_inputs_is_refused(inputs: int) -> None:
-    """There are two cells to read: the one before, and the one before that."""
-    topology = Topology("odd", inputs, 2, ((inputs, inputs + 1),), (inputs + 1,))
-    sizes = {"channels": 4, "layers": 2, "classes": 10, "in_channels": 1}
-    with pytest.raises(UserError, match=f"a supernet's cells read one or two others, not {inputs}."):
-        Supernet(Space(topology), **sizes, reductions=False, head_bias=False, generator=generator())
-
-
 @pytest.mark.parametrize("where", ["reduction", "after_reduction"])
 def test_a_cell_that_halves_an_odd_number_of_channels_is_refused(where: str) -> None:
     """A supernet doubles its channels before it halves the side, so that an odd number is right there."""
