@@ -239,6 +239,7 @@ def test_the_supernet_is_fused_wherever_that_applies(changes: dict, formulation:
 def test_what_a_run_is_does_not_depend_on_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the native library built, too, the formulation and the key are those of any other machine."""
     here = BASE.but(seed=7)
+    monkeypatch.setattr(native, "built", lambda: False)
     assert "also needs `make native`" in refusal(BASE, formulation="native")
     monkeypatch.setattr(native, "built", lambda: True)
     assert BASE.but(seed=7).key() == here.key()
