@@ -86,7 +86,7 @@ def parser(*, runs: bool) -> Parser:
     genotype.add_argument("--layers", type=_size, default=20, help="its cells; default: 20")
     genotype.add_argument("--side", type=_size, default=32, help="of its images, in pixels; default: 32")
     genotype.add_argument("--in-channels", type=_size, default=3, help="of its images; default: 3")
-    genotype.add_argument("--png", type=Path, metavar="FILE", help="where to draw it, as .png or .svg")
+    genotype.add_argument("--png", type=_picture, metavar="FILE", help="where to draw it, as .png or .svg")
     genotype.set_defaults(call=_genotype)
 
     native = commands.add_parser("native", help="build the native formulation of the supernet, half a minute")
@@ -118,6 +118,13 @@ def _size(text: str) -> int:
     if not (text.isascii() and text.isdecimal()) or not 1 <= int(text[:9]) <= 10_000:
         raise argparse.ArgumentTypeError(f"give a whole number from 1 to 10000, not {text!r}")
     return int(text)
+
+
+def _picture(text: str) -> Path:
+    path = Path(text)
+    if path.suffix not in (".png", ".svg"):
+        raise argparse.ArgumentTypeError(f"give a file that ends in .png or .svg, not {text!r}")
+    return path
 
 
 def _figures(args: argparse.Namespace) -> int:

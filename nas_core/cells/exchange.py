@@ -12,6 +12,7 @@ import ast
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from reprlib import repr as short
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
@@ -55,7 +56,10 @@ def read(text: str) -> Genotype:
     """
     if text.lstrip().startswith("{"):
         return _from_json(text)
-    fields = _fields(_call(text))
+    try:
+        fields = _fields(_call(text))
+    except RecursionError as error:
+        raise UserError(f"`{_begin(text)}` is nested too deeply for a genotype.") from error
     normal = _cell("the normal cell", fields.normal, fields.normal_concat)
     if not fields.reduce:
         return Genotype(normal)
@@ -92,7 +96,7 @@ def _call(text: str) -> ast.Call:
     text = COMMENT.sub("", text)
     found = list(CALL.finditer(text))
     if not found:
-        raise UserError(f"no genotype in {_begin(text)}: give Genotype(normal=[...], ...) or the JSON of one.")
+        raise UserError(f"no genotype in `{_begin(text)}`: give Genotype(normal=[...], ...) or the JSON of one.")
     if len(found) > 1:
         names = [match["name"] or "one without a name" for match in found]
         raise UserError(f"{len(found)} genotypes in one text ({', '.join(names)}): give one of them.")
@@ -101,17 +105,19 @@ def _call(text: str) -> ast.Call:
     source = "".join(call.split()).translate(QUOTES)
     try:
         tree = ast.parse(source, mode="eval").body
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+    except (SyntaxError, ValueError, MemoryError) as error:
         reason = getattr(error, "msg", error)
-        raise UserError(f"cannot read {_begin(source)} as a genotype: {reason}.") from error
+        raise UserError(f"cannot read `{_begin(source)}` as a genotype ({reason}).") from error
     assert isinstance(tree, ast.Call)
     return tree
 
 
 def _begin(text: str) -> str:
-    """The beginning of ``text``, to show which one is meant."""
+    """The beginning of ``text`` in one line, to show which one is meant."""
     line = " ".join(text.split())
-    return repr(line) if len(line) <= 50 else repr(line[:50] + "...")
+    if len(line) > 60:
+        line = line[:60] + "..."
+    return line
 
 
 def _closed(text: str) -> str:
@@ -124,7 +130,7 @@ def _closed(text: str) -> str:
             depth -= 1
             if depth == 0:
                 return text[:end]
-    raise UserError(f"the genotype {_begin(text)} is cut off: {depth} of its brackets are never closed.")
+    raise UserError(f"the genotype `{_begin(text)}` is cut off: {depth} of its brackets are never closed.")
 
 
 def _fields(call: ast.Call) -> Fields:
@@ -178,7 +184,8 @@ def _called(node: ast.Call) -> Any:
 
 def _not_data(node: ast.expr) -> UserError:
     return UserError(
-        f"a genotype is made of names, numbers, lists and ranges of nodes up to {LAST}, not of {ast.unparse(node)}."
+        f"a genotype is made of names, numbers, lists and ranges of nodes up to {LAST}, "
+        f"not of {_begin(ast.unparse(node))}."
     )
 
 
@@ -196,17 +203,17 @@ def _cell(what: str, edges: Any, output: Any) -> CellGenotype:
 def _last(what: str, output: Any) -> int:
     """The last of the concatenated nodes."""
     if not isinstance(output, tuple) or not output:
-        raise UserError(f"{what}: the concatenated nodes must be a list or a range of at least one, not {output!r}.")
+        raise UserError(f"{what}: the concatenated nodes must be a list or range of at least one, not {short(output)}.")
     for node in output:
         if type(node) is not int or not 2 <= node <= LAST:
-            raise UserError(f"{what}: only intermediate nodes, from 2 on, can be concatenated, not {node!r}.")
+            raise UserError(f"{what}: only intermediate nodes, from 2 on, can be concatenated, not {short(node)}.")
     return max(output)
 
 
 def _edges(what: str, given: Any, last: int) -> list[Edge]:
     """The edges of a cell, ``none`` included, from any of the forms."""
     if not isinstance(given, tuple):
-        raise UserError(f"{what}: its edges must be a list, not {given!r}.")
+        raise UserError(f"{what}: its edges must be a list, not {short(given)}.")
     targets: Sequence[int | None]
     if _is_nested(given):
         if len(given) != last - 1:
@@ -256,7 +263,7 @@ def _numbers(what: str, entry: Any) -> list[int]:
             return nodes
     raise UserError(
         f"{what}: an edge is (operation, source) or (operation, target, source), with weights beside or without, "
-        f"not {entry!r}."
+        f"not {short(entry)}."
     )
 
 
@@ -266,7 +273,7 @@ def _edge(what: str, entry: Any, target: int | None) -> Edge:
     if named:
         (target,) = named
     if target is None:
-        raise UserError(f"{what}: its other edges name their target, {entry!r} does not.")
+        raise UserError(f"{what}: its other edges name their target, {short(entry)} does not.")
     return source, target, entry[0]
 
 
@@ -324,7 +331,8 @@ def _two_a_node(what: str, cell: CellGenotype) -> list:
     for node, group in enumerate(_nested(what, cell), start=2):
         if len(group) != 2:
             raise UserError(
-                f"{what}: node {node} has {len(group)} edges; DARTS's code needs two a node, nested and triples do not."
+                f"{what}: node {node} does not have two edges, as DARTS's code needs, but {len(group)}; "
+                "nested and triples can say that."
             )
         pairs += group
     for op, _ in pairs:

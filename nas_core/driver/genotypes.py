@@ -12,11 +12,9 @@ from nas_core.cells.exchange import read
 from nas_core.cells.genotype import Genotype, released
 from nas_core.cells.sizes import Size, counts_with_tower, network_counts
 from nas_core.errors import UserError, choose
-from nas_core.files import write_atomic
+from nas_core.files import write_together, writing
 from nas_core.report.genotypes import genotype_figure
 from nas_core.report.save import picture
-
-FORMATS = {".png": "png", ".svg": "svg"}
 
 
 def find(given: str) -> Genotype:
@@ -57,6 +55,10 @@ def _line(what: str, counted: Counted) -> str:
 
 
 def save_picture(genotype: Genotype, path: Path) -> None:
-    """Draw the cells of ``genotype`` into a file whose name ends in one of ``FORMATS``, or raise :class:`UserError`."""
-    kind = FORMATS[choose("format of a picture", path.suffix.lower(), FORMATS)]
-    write_atomic(path, picture(genotype_figure(genotype), kind))
+    """Draw the cells of ``genotype`` into ``path``, which ends in .png or .svg.
+
+    Raises :class:`UserError` where nothing can be written.
+    """
+    content = picture(genotype_figure(genotype), path.suffix[1:])
+    with writing(path, remedy="name another file"):
+        write_together({path: content})
