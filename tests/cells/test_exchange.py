@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nas_core.cells.evaluation import EVALUATED
-from nas_core.cells.exchange import FORMS, LAST, read, write
+from nas_core.cells.exchange import FORMS, read, write
 from nas_core.cells.genotype import CellGenotype, Genotype, released
+from nas_core.cells.literals import LAST
 from nas_core.errors import UserError
 
 # Node 2 reads both inputs, node 3 input 1 and node 2.
@@ -140,6 +141,7 @@ REFUSED = {
     "a range of nothing": (spelt(f"[{PAIRS}]", "range()"), r"not of range\(\)"),
     "a far node": (spelt(f"[{PAIRS}]", "[2, 1000000000]"), "only intermediate nodes, from 2 .*, not 1000000000"),
     "two genotypes": (f"A = {DARTS}\nB = {DARTS}", r"2 genotypes in one text \(A, B\)"),
+    "a log of many": (f"genotype = {DARTS}\n" * 50 + DARTS, r"51 genotypes in one text \(genotype, without a name\)"),
     "none at all": ("Genotypen sind hier keine.", "no genotype in `Genotypen sind hier keine.`"),
     "cut off": (DARTS[:90], r"is cut off: 3 of its brackets are never closed"),
     "a comma too few": (DARTS.replace("', 0", "' 0", 1), "cannot read `Genotype.*` as a genotype"),
