@@ -115,7 +115,7 @@ def _jobs(text: str) -> int:
 
 
 def _size(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text[:9]) <= 10_000:
+    if not text.isdecimal() or len(text) > 5 or not 1 <= int(text) <= 10_000:
         raise argparse.ArgumentTypeError(f"give a whole number from 1 to 10000, not {text!r}")
     return int(text)
 

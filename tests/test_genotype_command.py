@@ -64,6 +64,7 @@ def test_a_picture_is_saved_where_asked(name: str, begin: bytes, tmp_path: Path)
     (["DARTS_V2", "--layers", "0"], "argument --layers: give a whole number from 1 to 10000, not '0'"),
     (["DARTS_V2", "--side", "²"], "argument --side: give a whole number from 1 to 10000, not '²'"),
     (["DARTS_V2", "--side", "9" * 5000], "argument --side: give a whole number from 1 to 10000, not '999"),
+    (["DARTS_V2", "--side", "0000100009999"], "argument --side: give a whole number from 1 to 10000, not '0000100009"),
 ])  # fmt: skip
 def test_bad_input_is_one_sentence(
     arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
