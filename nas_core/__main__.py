@@ -1,4 +1,4 @@
-"""The command line: ``python -m nas_core figures | notebooks | claims | native | runs``."""
+"""The command line: ``python -m nas_core figures | notebooks | claims | genotype | native | runs``."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -78,6 +79,16 @@ def parser(*, runs: bool) -> Parser:
     claims.add_argument("--paper", help="snas, wiring, mixpath or darts-proxylessnas")
     claims.set_defaults(call=_claims)
 
+    genotype = commands.add_parser("genotype", help="draw a genotype and count its networks for CIFAR and ImageNet")
+    genotype.add_argument("genotype", metavar="FILE_OR_TEXT", help="Genotype(...), or the name of a released one")
+    genotype.add_argument("--classes", type=_size, default=10, help="of the CIFAR network; default: 10")
+    genotype.add_argument("--channels", type=_size, default=36, help="of its first cell; default: 36")
+    genotype.add_argument("--layers", type=_size, default=20, help="its cells; default: 20")
+    genotype.add_argument("--side", type=_size, default=32, help="of its images, in pixels; default: 32")
+    genotype.add_argument("--in-channels", type=_size, default=3, help="of its images; default: 3")
+    genotype.add_argument("--png", type=_picture, metavar="FILE", help="where to draw it, as .png or .svg")
+    genotype.set_defaults(call=_genotype)
+
     native = commands.add_parser("native", help="build the native formulation of the supernet, half a minute")
     native.set_defaults(call=_native)
 
@@ -103,6 +114,19 @@ def _jobs(text: str) -> int:
     return int(text)
 
 
+def _size(text: str) -> int:
+    if not text.isdecimal() or len(text) > 5 or not 1 <= int(text) <= 10_000:
+        raise argparse.ArgumentTypeError(f"give a whole number from 1 to 10000, not {text!r}")
+    return int(text)
+
+
+def _picture(text: str) -> Path:
+    path = Path(text)
+    if path.suffix not in (".png", ".svg"):
+        raise argparse.ArgumentTypeError(f"give a file that ends in .png or .svg, not {text!r}")
+    return path
+
+
 def _figures(args: argparse.Namespace) -> int:
     from nas_core.driver.figures import figures
     from nas_core.driver.plan import Plan
@@ -116,6 +140,20 @@ def _notebooks(args: argparse.Namespace) -> int:
 
     for path in refresh():
         print(f"refreshed notebooks/{path.name}")
+    return 0
+
+
+def _genotype(args: argparse.Namespace) -> int:
+    from nas_core.cells.sizes import CIFAR, IMAGENET
+    from nas_core.driver.genotypes import find, save_picture, size_lines
+    from nas_core.report.genotypes import genotype_text
+
+    given = {name: getattr(args, name) for name in ("classes", "channels", "layers", "side", "in_channels")}
+    genotype = find(args.genotype)
+    counts = size_lines(genotype, {"CIFAR": replace(CIFAR, **given), "ImageNet": IMAGENET})
+    if args.png is not None:
+        save_picture(genotype, args.png)
+    print("\n".join([genotype_text(genotype), "", *counts]))
     return 0
 
 

@@ -6,14 +6,17 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
+from typing import ClassVar
 
 import numpy as np
-from pydantic import TypeAdapter
+from pydantic import ConfigDict, TypeAdapter
 
 from nas_core import papers
 from nas_core.cells.checks import check_graph
 from nas_core.cells.topology import Topology
 from nas_core.errors import UserError
+
+STRICT = ConfigDict(extra="forbid")  # of what is read from JSON
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,8 @@ class LabelledCell:
     Raises :class:`UserError` where the numbers describe no cell; which operations there are is up to the network that
     is built of it.
     """
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
     inputs: int
     nodes: int
@@ -78,6 +83,8 @@ class CellGenotype(LabelledCell):
 @dataclass(frozen=True)
 class Genotype:
     """The normal and, where the network has reductions, the reduction cell; one may read one input, the other two."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
     normal: CellGenotype
     reduce: CellGenotype | None = None
