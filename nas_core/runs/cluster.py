@@ -22,7 +22,7 @@ from nas_core.runs.replay import Build
 from nas_core.trainers.settings import RunConfig, Settings
 
 PROGRAMS = ("sbatch", "srun", "squeue", "scancel", "sacct")
-LOOK = 1.0  # seconds between two looks at the jobs' files
+LOOK = 2.0  # seconds between two looks at the jobs' files
 PATIENCE = 60  # seconds that Slurm's programs are given to answer
 
 
@@ -106,9 +106,10 @@ def run_all(configs: Sequence[RunConfig], build: Build, cluster: Cluster, progre
                 return schedule.failures
             time.sleep(LOOK)
             for job in list(busy):
+                done = job.done()
                 for line in job.lines():
                     progress.say(job.config, line)
-                if job.done():
+                if done:
                     busy.remove(job)
                     schedule.end(job.config, job.outcome())
             progress.look()

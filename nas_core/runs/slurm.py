@@ -35,6 +35,7 @@ FOLDER, SAID, LOCK = "slurm", "said.txt", "lock"
 WARNING = 60  # seconds before the end of its time that a job hears of it
 ALIVE = "PENDING,CONFIGURING,RUNNING,SUSPENDED,REQUEUED"  # a job that is being cancelled is COMPLETING
 GOES_ON = "the same command goes on from the last checkpoint, if there is one"
+EVICTIONS = (signal.SIGTERM, signal.SIGUSR2)  # what Slurm sends before it kills; submitit would let TERM pass
 SLOW = 10.0  # seconds that a shared file system may take to show what a node has written
 FOREIGN = 5.0  # seconds in which a living run's heartbeat changes
 
@@ -113,6 +114,10 @@ def submit(config: RunConfig, build: Build, cluster: Cluster, say: Callable[[Run
     """The job of a run: one that is in the queue already, or a new one; a sentence where Slurm refuses it."""
     folder = folder_of(config.key()) / FOLDER
     try:
+        data = pickle.dumps((config, build))
+    except Exception as error:
+        return f"it cannot be sent to a node ({type(error).__name__}: {error})"
+    try:
         with lock(folder, lambda who: say(config, f"{who} submits it, waiting")):
             for number in queued(config):
                 earlier = _Job(folder, number)
@@ -122,14 +127,11 @@ def submit(config: RunConfig, build: Build, cluster: Cluster, say: Callable[[Run
             for path in folder.iterdir():
                 if path.name != LOCK:
                     remove(path)
-            executor = _executor(config, cluster, folder)
-            job = executor.submit(compute, str(location()), config, build, str(folder / SAID))
+            job = executor(config, cluster, folder).submit(compute, str(location()), data)
     except FailedJobError as error:  # what sbatch said
         return last_line(str(error)) or "sbatch refused it without a word"
-    except UserError as error:
-        return str(error)
-    except Exception as error:  # it cannot be pickled, say
-        return f"it cannot be submitted ({type(error).__name__}: {error})"
+    except (UserError, OSError) as error:
+        return f"it cannot be submitted: {error}"
     say(config, f"job {job.job_id} submitted")
     return Job(config, job)
 
@@ -149,9 +151,10 @@ def name(config: RunConfig) -> str:
     return f"{config.key()}.{hashlib.sha256(str(location()).encode()).hexdigest()[:8]}"
 
 
-def _executor(config: RunConfig, cluster: Cluster, folder: Path) -> _Executor:
-    executor = _Executor(folder)
-    executor.update_parameters(
+def executor(config: RunConfig, cluster: Cluster, folder: Path) -> submitit.SlurmExecutor:
+    """What submits a job for the run."""
+    made = _Executor(folder)
+    made.update_parameters(
         job_name=name(config),
         time=cluster.minutes,
         mem=f"{cluster.memory_gb}GB",
@@ -168,25 +171,27 @@ def _executor(config: RunConfig, cluster: Cluster, folder: Path) -> _Executor:
             "export OMP_NUM_THREADS=1",
         ],
     )
-    return executor
+    return made
 
 
 def _python_path() -> str:
     return os.pathsep.join(folder or os.getcwd() for folder in sys.path)
 
 
-def compute(store: str, config: RunConfig, build: Build, said: str) -> str | None:
+def compute(store: str, data: bytes) -> str | None:
     """The job, on its node: see to it that the record is there; returns what went wrong, in a sentence."""
     os.environ["NAS_RUNS"] = store
-    for number in (signal.SIGTERM, signal.SIGUSR2):  # what Slurm sends first; submitit would let TERM pass
-        signal.signal(number, _evict)
+    config, build = pickle.loads(data)
+    folder = folder_of(config.key())
 
     def say(line: str) -> None:
-        with open(said, "a") as file:
+        with open(folder / FOLDER / SAID, "a") as file:
             file.write(f"{line}\n")
 
+    for number in EVICTIONS:
+        signal.signal(number, _evict)
     try:
-        return foreign(folder_of(config.key())) or attempt(config, build, say, lambda: None)
+        return foreign(folder) or attempt(config, build, say, lambda: None)
     except Evicted:
         return f"Slurm ended its job (cancelled, preempted or out of time); {GOES_ON}"
 
@@ -215,4 +220,6 @@ def last_line(text: str) -> str:
 
 
 def _evict(*_: object) -> None:
+    for number in EVICTIONS:  # once is enough
+        signal.signal(number, signal.SIG_IGN)
     raise Evicted

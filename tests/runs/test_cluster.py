@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import platform
 import re
 import signal
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import own_slurm
 import pytest
@@ -145,6 +147,38 @@ def test_a_run_whose_lock_is_not_seen_is_not_computed_twice(
         assert said.startswith(f"other computes it, and {platform.node()} does not see its lock: ")
     else:
         assert said is None
+
+
+@pytest.mark.skipif(bool(NO_SUBMITIT), reason=NO_SUBMITIT)
+def test_slurm_is_told_what_a_run_gets(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from nas_core.runs import slurm
+
+    def told(settings: Cluster) -> list[str]:
+        text = slurm.executor(toy.ToyConfig(), settings, tmp_path)._make_submission_file_text("", "")
+        return [line.removeprefix("#SBATCH --") for line in text.splitlines()]
+
+    (tmp_path / "srun").touch(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    options = told(Cluster(partition="gpu", account="lab", cpus=2, gpus=1, memory_gb=8, minutes=90))
+    for wanted in ("partition=gpu", "account=lab", "cpus-per-task=2", "gpus-per-node=1", "mem=8GB", "time=90"):
+        assert wanted in options
+    assert not [option for option in told(SETTINGS) if option.startswith(("partition", "account", "gpus"))]
+
+
+@pytest.mark.skipif(bool(NO_SUBMITIT), reason=NO_SUBMITIT)
+def test_what_a_job_leaves_says_how_it_went(obtain, root: Path, tmp_path: Path) -> None:
+    from nas_core.runs import slurm
+
+    paths = SimpleNamespace(result_pickle=tmp_path / "result.pkl", folder=tmp_path)
+    job = SimpleNamespace(job_id="7", state="COMPLETED", paths=paths)
+    waited_for = slurm.Job(toy.ToyConfig(), job)  # type: ignore
+    assert "its job 7 has ended, but left nothing in" in str(waited_for.outcome())
+    trace = "Traceback (most recent call last):\nModuleNotFoundError: No module named 'mine'\n"
+    paths.result_pickle.write_bytes(pickle.dumps(("error", trace)))
+    assert "its job 7 failed (ModuleNotFoundError: No module named 'mine'; log in " in str(waited_for.outcome())
+    paths.result_pickle.unlink()
+    obtain(toy.ToyConfig())
+    assert waited_for.outcome() is None  # another process has heard of it, and cleared up
 
 
 @pytest.fixture(scope="module")
@@ -293,6 +327,13 @@ def test_an_interrupt_cancels_the_jobs(on_slurm, lines, own) -> None:
         on_slurm(toy.ToyConfig(epochs=10000))
     thread.join()
     until(lambda: not jobs(own))
+
+
+def test_what_cannot_be_sent_to_a_node_is_a_failure(root: Path, on_slurm, own, monkeypatch) -> None:
+    monkeypatch.setattr(toy, "build", lambda config, needed: toy.Toy(config, needed))
+    with pytest.raises(RunsFailed, match="it cannot be sent to a node"):
+        on_slurm(toy.ToyConfig())
+    assert jobs(own) == []
 
 
 def test_what_slurm_refuses_comes_back(on_slurm, own) -> None:
