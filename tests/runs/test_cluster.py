@@ -10,6 +10,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -119,14 +120,15 @@ def test_a_cluster_is_not_asked_for_what_is_there(obtain, lines, monkeypatch: py
 @pytest.mark.parametrize(
     ("host", "moves", "held", "refused"),
     [
-        ("other", True, False, True),
-        ("other", False, False, False),  # it was killed
-        ("other", True, True, False),  # its lock is seen
-        (platform.node(), True, False, False),
+        ("other", True, "never", True),
+        ("other", False, "never", False),  # it was killed
+        ("other", True, "before", False),  # its lock is seen
+        ("other", True, "meanwhile", False),
+        (platform.node(), True, "never", False),
     ],
 )
 def test_a_run_whose_lock_is_not_seen_is_not_computed_twice(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str, moves: bool, held: bool, refused: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str, moves: bool, held: str, refused: bool
 ) -> None:
     from nas_core.runs import slurm
 
@@ -135,12 +137,17 @@ def test_a_run_whose_lock_is_not_seen_is_not_computed_twice(
             patch.setattr(platform, "node", lambda: host)
             heartbeat.Heartbeat(tmp_path, total=9, first=0).beat(done)
 
+    def wait(seconds: float) -> None:
+        if held == "meanwhile":
+            locks.enter_context(locked(tmp_path))
+        if moves:
+            beat(2)
+
     beat(1)
-    monkeypatch.setattr(time, "sleep", lambda seconds: beat(2) if moves else None)
-    if held:
-        with locked(tmp_path):
-            said = slurm.foreign(tmp_path)
-    else:
+    monkeypatch.setattr(time, "sleep", wait)
+    with ExitStack() as locks:
+        if held == "before":
+            locks.enter_context(locked(tmp_path))
         said = slurm.foreign(tmp_path)
     if refused:
         assert said is not None
