@@ -63,6 +63,13 @@ def parser(*, runs: bool) -> Parser:
     figures.add_argument("--only", type=_ids, default=[], metavar="ID,...", help="only these artefacts, as in WI-F12")
     figures.add_argument("--jobs", type=_jobs, metavar="N", help="runs, and notebooks, at once; default: the cores")
     figures.add_argument(
+        "--cluster",
+        type=Path,
+        metavar="FILE",
+        help="compute missing runs as jobs of Slurm, with the partition, account, cpus, gpus, memory_gb and minutes of "
+        "this TOML file; --jobs then counts notebooks only",
+    )
+    figures.add_argument(
         "--out",
         type=Path,
         metavar="DIR",
@@ -131,7 +138,14 @@ def _figures(args: argparse.Namespace) -> int:
     from nas_core.driver.figures import figures
     from nas_core.driver.plan import Plan
 
-    plan = Plan(args.profile, formulation=args.formulation, only=args.only, jobs=args.jobs, out=args.out)
+    plan = Plan(
+        args.profile,
+        formulation=args.formulation,
+        only=args.only,
+        jobs=args.jobs,
+        cluster=args.cluster,
+        out=args.out,
+    )
     return figures(plan)
 
 

@@ -35,6 +35,11 @@ def wanted() -> dict[str, Requirement]:
     return by_name([*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["test"]])
 
 
+def test_every_extra_is_there_when_testing(wanted: dict[str, Requirement]) -> None:
+    for extra in PROJECT["optional-dependencies"].values():
+        assert by_name(extra).items() <= wanted.items()
+
+
 @pytest.fixture(scope="module")
 def conda() -> dict[str, Requirement]:
     """What environment.yml asks for, its pip section included and ``-e .`` left out."""

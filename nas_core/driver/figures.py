@@ -50,7 +50,7 @@ def figures(plan: Plan, echo: Echo = tqdm.write) -> int:
     )
     failed: dict[str, str] = {}
     try:
-        obtain(plan.configs, jobs=plan.jobs, echo=echo)
+        obtain(plan.configs, jobs=plan.jobs, cluster=plan.cluster, echo=echo)
     except RunsFailed as error:
         failed = error.failures
     rows: list[Row] = []

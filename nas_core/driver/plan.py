@@ -11,6 +11,7 @@ from nas_core.choices import STANDARD, Choice
 from nas_core.driver.ledger import check_artefacts
 from nas_core.errors import UserError, choose
 from nas_core.files import writing
+from nas_core.runs import Cluster
 from nas_core.runs.pool import default_jobs
 from nas_core.runs.store import repository
 from nas_core.trainers.settings import RunConfig
@@ -23,7 +24,8 @@ class Plan:
 
     ``only``: the artefacts asked for; if none, all that have a notebook, and every notebook. A notebook is executed
     from top to bottom, so the runs of all its artefacts are needed, whichever were asked for. ``formulation``: see
-    :class:`nas_core.choices.Choice`. Anything wrong is a :class:`UserError` before anything is computed.
+    :class:`nas_core.choices.Choice`; ``cluster``: a file with the settings of :class:`nas_core.runs.Cluster`. Anything
+    wrong is a :class:`UserError` before anything is computed.
     """
 
     def __init__(
@@ -33,6 +35,7 @@ class Plan:
         formulation: str = "",
         only: Sequence[str] = (),
         jobs: int | None = None,
+        cluster: Path | None = None,
         out: Path | None = None,
     ) -> None:
         self.choice = Choice(profile, formulation=formulation)
@@ -50,6 +53,7 @@ class Plan:
         others = [key for key in papers.artefacts().index if key not in self.artefacts]
         check_artefacts(self.out, others)
         self.jobs = jobs or default_jobs()
+        self.cluster = None if cluster is None else Cluster.read(cluster)
 
     @property
     def configs(self) -> list[RunConfig]:

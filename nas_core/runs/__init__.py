@@ -11,14 +11,18 @@ On disk, below ``$NAS_RUNS`` (by default ``.runs`` in the checkout)::
     records/<key>/heartbeat.json       how far a run under way is
     records/<key>/failure.txt          traceback of the last failure
     records/<key>/lock                 locked by who computes it at the moment
+    records/<key>/slurm/               what there is about its job on a cluster, until it is done
 """
 
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from pathlib import Path
 
 from nas_core.errors import UserError
 from nas_core.files import make_folder
+from nas_core.runs import cluster as clusters
+from nas_core.runs.cluster import Cluster
 from nas_core.runs.pool import Progress, default_jobs, run_all
 from nas_core.runs.replay import Build
 from nas_core.runs.states import FOUND, State, explain
@@ -27,7 +31,7 @@ from nas_core.runs.tree import Damaged
 from nas_core.trainers import build as registry
 from nas_core.trainers.settings import RunConfig
 
-__all__ = ["Damaged", "Record", "RunsFailed", "State", "explain", "location", "obtain"]
+__all__ = ["Cluster", "Damaged", "Record", "RunsFailed", "State", "explain", "location", "obtain"]
 
 
 class RunsFailed(UserError):
@@ -44,6 +48,7 @@ def obtain(
     configs: Sequence[RunConfig],
     *,
     jobs: int | None = None,
+    cluster: Cluster | str | Path | None = None,
     progress: bool = True,
     echo: Callable[[str], None] = print,
     build: Build = registry,
@@ -51,13 +56,16 @@ def obtain(
     """The records of ``configs``, in their order: those in the store if valid, the others computed, each once.
 
     The runs that they need come first. ``jobs``: how many runs at once (by default as many as there are cores, or
-    ``$NAS_JOBS``), each in a worker; with one, or for a single run, in this process. ``echo`` gets a line about every
-    run that is not simply found. ``build`` makes the trainer from a config and the results that it needs, by key (by
-    default :func:`nas_core.trainers.build`), and must be importable by workers.
+    ``$NAS_JOBS``), each in a worker; with one, or for a single run, in this process. ``cluster``: settings, or a TOML
+    file of them, with which missing runs become jobs of Slurm instead (:class:`Cluster`). ``echo`` gets a line about
+    every run that is not simply found. ``build`` makes the trainer from a config and the results that it needs, by key
+    (by default :func:`nas_core.trainers.build`), and must be importable by workers.
     Raises :class:`RunsFailed` when everything that could be computed is.
     """
     if jobs is not None and jobs < 1:
         raise UserError(f"jobs must be a whole number from 1, not {jobs}.")
+    if isinstance(cluster, str | Path):
+        cluster = Cluster.read(cluster)
     explained = explain(configs)
     records = {config.key(): state.record for config, state in explained if state.kind == FOUND and state.record}
     asked = Counter(config.run for config, _ in explained)
@@ -66,9 +74,14 @@ def obtain(
         echo(f"{run}: {count} of {asked[run]} records found")
     missing = [config for config, state in explained if state.kind != FOUND]
     if missing:
+        if cluster is not None:
+            cluster.check(missing)
         make_folder(location() / "records")
         with closing(Progress(missing, progress, echo)) as bar:
-            failures = run_all(missing, build, jobs or default_jobs(), bar)
+            if cluster is None:
+                failures = run_all(missing, build, jobs or default_jobs(), bar)
+            else:
+                failures = clusters.run_all(missing, build, cluster, bar)
         for config in missing:
             if config.key() not in failures:
                 records[config.key()] = open_record(folder_of(config.key()), config)

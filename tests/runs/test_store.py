@@ -17,7 +17,7 @@ import toy
 from toy_tools import FILES, content
 
 from nas_core.errors import UserError
-from nas_core.runs import Damaged, RunsFailed, store
+from nas_core.runs import Damaged, Record, RunsFailed, store
 from nas_core.runs.store import digests, open_record, read, write_record
 from nas_core.trainers.result import Result
 
@@ -120,6 +120,15 @@ def test_digests_tell_single_bits_apart() -> None:
     changed[0, 0, 0] = np.nextafter(changed[0, 0, 0], 1)
     other = digests(Result(RESULT.tables, {**RESULT.arrays, "prob": changed}, {}))
     assert {k for k, v in digests(RESULT).items() if other[k] != v} == {"array prob"}
+
+
+def test_a_records_digest_does_not_depend_on_the_order_of_its_parts(tmp_path: Path) -> None:
+    def record(*names: str) -> Record:
+        arrays = {name: np.zeros(2) for name in names}
+        return Record(toy.ToyConfig(), tmp_path, {}, Result(arrays=arrays))  # type: ignore
+
+    assert record("a", "b").digest == record("b", "a").digest
+    assert record("a", "b").digest != record("a", "c").digest
 
 
 def damage(path: Path, how: str) -> None:
