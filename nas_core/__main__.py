@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from nas_core import plugins
 from nas_core.errors import UserError
 
 BAD_INPUT, INTERRUPTED = 2, 130
@@ -30,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
         args = parser(runs=arguments[:1] == ["runs"]).parse_args(arguments)
+        plugins.load_all()
         return args.call(args)
     except UserError as error:
         print(f"nas_core: {error}", file=sys.stderr)

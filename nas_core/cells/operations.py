@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from nas_core.errors import UserError, choose
+from nas_core.plugins import Registry
 
 
 @dataclass(frozen=True)
@@ -200,7 +201,7 @@ def _skip_cost(channels: int, side: int, stride: int) -> Cost:
 
 @dataclass(frozen=True)
 class Operation:
-    """A candidate of an edge; to register one is to put it into ``OPERATIONS`` under its name.
+    """A candidate of an edge; a plugin adds one by ``OPERATIONS.register(name, operation)``.
 
     ``build(channels, stride, style)``: a module from maps (batch, channels, height, width) to maps of the same
     channels and of ceil(side / stride) pixels a side, which leaves its input as it is;
@@ -240,5 +241,5 @@ _REGISTERED = (
     _separable_operation("dil_conv_3x3", 3, times=1, dilation=2),
     _separable_operation("dil_conv_5x5", 5, times=1, dilation=2),
 )
-OPERATIONS: dict[str, Operation] = {op.name: op for op in _REGISTERED}
+OPERATIONS: Registry[Operation] = Registry("operation", {op.name: op for op in _REGISTERED})
 CANDIDATES: tuple[str, ...] = tuple(OPERATIONS)

@@ -11,6 +11,7 @@ from nas_core.claims.verdict import Verdict
 from nas_core.errors import choose
 from nas_core.experiments import PROFILES
 from nas_core.papers import COMPARISONS, claims
+from nas_core.plugins import Registry
 from nas_core.runs import Record
 
 Measure = Callable[..., float]
@@ -26,17 +27,22 @@ class Check:
     runs: tuple[str, ...]
 
 
-CHECKS: dict[str, Check] = {}
+CHECKS: Registry[Check] = Registry("check of a claim", {})
 
 
 def check(claim: str, runs: str) -> Callable[[Measure], Measure]:
-    """Register the measure of ``claim``; ``runs`` are the catalogue runs whose records it takes, in this order.
+    """Register the measure of ``claim``; ``runs`` are the named runs whose records it takes, in this order.
 
+    A plugin uses it as the package does, and registers what the claim says in :data:`nas_core.papers.CLAIMS`.
     A claim that needs no run is measured where it is shown: the notebook hands the number to ``Session.save``.
     """
 
     def register(measure: Measure) -> Measure:
-        CHECKS[claim] = Check(measure, tuple(runs.split()))
+        found = Check(measure, tuple(runs.split()))
+        if measure.__module__.startswith("nas_core."):
+            CHECKS[claim] = found
+        else:
+            CHECKS.register(claim, found)
         return measure
 
     return register

@@ -18,6 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from nas_core.plugins import Registry
+
 Draw = Callable[[Tensor, Generator, float], Tensor]
 LogitGradient = Callable[[Tensor, Tensor, Tensor, float], Tensor]
 Score = Callable[[Tensor, Tensor, float], Tensor]
@@ -28,11 +30,11 @@ Restrict = Callable[[Tensor, Generator], Tensor]
 class Relaxation:
     """``draw(logits, generator, temperature) -> Z`` and ``logit_gradient(logits, Z, cost, temperature) -> dL/da``.
 
-    All tensors are (cell types, edges, ops). To add one, write the two functions and register it in RELAXATIONS. The
-    rest has defaults. ``costs`` says which costs a step on the logits measures: those of the ``drawn`` operations, of
-    all ``allowed`` ones (the others at gate 0), or none, a ``reward`` of the whole network standing for all.
-    ``score(logits, Z, temperature)`` is grad_a log p(Z), if Z has a law. ``restrict(logits, generator)`` sets logits to
-    -inf for one step on the logits, which then moves only the others.
+    All tensors are (cell types, edges, ops). A plugin adds one by ``RELAXATIONS.register(name, relaxation)``; all but
+    the two functions has defaults. ``costs`` says which costs a step on the logits measures: those of the ``drawn``
+    operations, of all ``allowed`` ones (the others at gate 0), or none, a ``reward`` of the whole network standing for
+    all. ``score(logits, Z, temperature)`` is grad_a log p(Z), if Z has a law. ``restrict(logits, generator)`` sets
+    logits to -inf for one step on the logits, which then moves only the others.
     """
 
     name: str
@@ -148,15 +150,13 @@ def no_gradient(logits: Tensor, z: Tensor, cost: Tensor, temperature: float) -> 
     return torch.zeros_like(logits)
 
 
-RELAXATIONS: dict[str, Relaxation] = {
-    r.name: r
-    for r in (
-        Relaxation("softmax", softmax_draw, softmax_gradient),
-        Relaxation("concrete", concrete_draw, concrete_gradient, score=concrete_score),
-        Relaxation("one-hot", one_hot_draw, one_hot_gradient, score=one_hot_score),
-        Relaxation("uniform", uniform_draw, no_gradient),
-        Relaxation("binary", one_hot_draw, binary_gradient, "allowed", one_hot_score),
-        Relaxation("two-path", one_hot_draw, binary_gradient, "allowed", one_hot_score, two_paths),
-        Relaxation("reinforce", one_hot_draw, one_hot_gradient, "reward", one_hot_score),
-    )
-}
+_REGISTERED = (
+    Relaxation("softmax", softmax_draw, softmax_gradient),
+    Relaxation("concrete", concrete_draw, concrete_gradient, score=concrete_score),
+    Relaxation("one-hot", one_hot_draw, one_hot_gradient, score=one_hot_score),
+    Relaxation("uniform", uniform_draw, no_gradient),
+    Relaxation("binary", one_hot_draw, binary_gradient, "allowed", one_hot_score),
+    Relaxation("two-path", one_hot_draw, binary_gradient, "allowed", one_hot_score, two_paths),
+    Relaxation("reinforce", one_hot_draw, one_hot_gradient, "reward", one_hot_score),
+)
+RELAXATIONS: Registry[Relaxation] = Registry("relaxation", {r.name: r for r in _REGISTERED})

@@ -19,6 +19,7 @@ from matplotlib.textpath import TextPath
 from matplotlib.transforms import Bbox
 
 from nas_core.papers import OPERATIONS
+from nas_core.plugins import Registry
 
 GREY = "#5F5F5F"
 FAINT = "#C4C4C4"
@@ -41,7 +42,7 @@ class OpStyle:
 # Okabe-Ito without its yellow (too pale on white) and with a wine red; at least 16 CIELAB units apart for every
 # common colour blindness. The order is the one of the wiring paper's axes.
 WIRING_ORDER: tuple[str, ...] = ("none", "skip", "max", "avg", "sep3", "dil3", "dil5", "sep5")
-STYLES: dict[str, OpStyle] = {
+_STYLES = {
     "none": OpStyle("none", "#1A1A1A", "x", (0, (1, 1.2))),
     "skip": OpStyle("skip", "#E69F00", "o", (0, (5, 2))),
     "max": OpStyle("max", "#0072B2", "^"),
@@ -51,6 +52,7 @@ STYLES: dict[str, OpStyle] = {
     "dil5": OpStyle("dil5", "#882255", "P", (0, (4, 1.2, 1, 1.2))),
     "sep5": OpStyle("sep5", "#CC79A7", "*"),
 }
+STYLES: Registry[OpStyle] = Registry("style of an operation", _STYLES)  # plugins use the full name of the operation
 SCALES = {"*": 1.6, "P": 1.25, "D": 0.85}  # of markers that look smaller or larger than they are
 SHORT = {name: label for label, name in OPERATIONS.items()}
 # Curves that are not operations (methods, edges, groups) are told apart by all three of these, in this order.
