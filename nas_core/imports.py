@@ -73,7 +73,7 @@ def follow(module: str, folders: Mapping[str, Path]) -> dict[str, Source]:
 
 def imported(source: Source) -> Iterator[str]:
     """The full names of all that a module may import: modules, and names in modules that may be modules themselves."""
-    for node in _executed(ast.parse(source.path.read_text("utf8"))):
+    for node in _executed(ast.parse(source.path.read_text("utf8"), str(source.path))):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield from (alias.name, *_parents(alias.name))

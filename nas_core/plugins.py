@@ -94,11 +94,11 @@ class Registry(dict[str, T], Generic[T]):
         self.origin[name] = plugin
 
     def digest(self, name: str) -> str | None:
-        """What tells ``name`` from another thing of that name: nothing if it is the package's own.
+        """What tells ``name`` from another thing of that name: nothing if it is the package's own, or nobody's.
 
         Raises :class:`UserError` if nobody can tell, because no plugin has registered it.
         """
-        if name in self.own:
+        if name in self.own or name not in self:
             return None
         if self._content is not None:
             return self._content(self[name])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -90,7 +91,7 @@ def test_exact_splits_are_disjoint_and_standardised_by_the_training_part() -> No
     source = make_source("mine", images, LABELS, valid=7, test=0.1)
     numbers = {name: split.images[:, 0, 0, 0].floor().int().tolist() for name, split in source.splits.items()}
     assert {name: len(found) for name, found in numbers.items()} == {"train": 20, "valid": 7, "test": 3}
-    assert sorted(sum(numbers.values(), [])) == list(range(30))
+    assert sorted(itertools.chain(*numbers.values())) == list(range(30))
     assert numbers["train"] != sorted(numbers["train"])
     for name, split in source.splits.items():
         assert split.labels.tolist() == [LABELS[n] for n in numbers[name]]

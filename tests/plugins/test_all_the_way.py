@@ -8,7 +8,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from conftest import SOME
 from small import generator
 
 from nas_core import plugins
@@ -20,6 +19,7 @@ from nas_core.report.style import new_axes, op_handles, op_style
 from nas_core.runs import obtain
 from nas_core.session import Session
 
+SOME = Path(__file__).with_name("some_plugin.py")
 RUNS = ("OWN-SEARCH", "OWN-GUESS")
 OUTSIDE = {"relaxation tempered", "operation conv_1x1", "cell ladder", "data set stripes"}
 
@@ -72,7 +72,7 @@ def test_an_operation_is_drawn_counted_and_part_of_evaluation_networks() -> None
 
 @pytest.mark.parametrize(("old", "new"), [
     ("/ temperature, dim=-1)", "/ temperature**2, dim=-1)"),
-    ("convolution = nn.Conv2d(channels, channels, 1,", "convolution = nn.Conv2d(channels, channels, 1, padding=0,"),
+    ("1, stride, bias=False)", "1, stride, bias=True)"),
     ("((0, 2), (1, 2), (2, 3)), (2, 3))", "((0, 2), (1, 2), (2, 3)), (3,))"),
     ("+= 100", "+= 99"),
     ("valid=20", "valid=21"),

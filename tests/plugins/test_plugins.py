@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import SOME
 from IPython.core.interactiveshell import InteractiveShell
 
 from nas_core import plugins
@@ -17,6 +16,7 @@ from nas_core.errors import UserError
 from nas_core.papers import artefacts, claims
 from nas_core.relaxations import RELAXATIONS, Relaxation, no_gradient, uniform_draw
 
+SOME = Path(__file__).with_name("some_plugin.py")
 MINE = """
 from nas_core.relaxations import RELAXATIONS, Relaxation, no_gradient, uniform_draw
 RELAXATIONS.register("mine", Relaxation("mine", uniform_draw, no_gradient))
@@ -42,7 +42,7 @@ def refused(path: Path) -> str:
 
 @pytest.mark.parametrize(("text", "sentence"), [
     ("\n1 / 0\n", ", line 2 cannot be loaded (ZeroDivisionError: division by zero)."),
-    ("def f(:\n", "cannot be loaded (SyntaxError: "),
+    ("def f(:\n", "cannot be loaded (SyntaxError: invalid syntax (broken_plugin.py, line 1))."),
     ("import sys\nsys.exit(3)\n", ", line 2 cannot be loaded (SystemExit: 3)."),
     ("import no_such_module\n", ", line 1 cannot be loaded (ModuleNotFoundError: No module named 'no_such_module')."),
     (MINE.replace('"mine"', '"softmax"'), "there is a relaxation 'softmax' already, which is the package's; choose"),
