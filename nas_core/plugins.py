@@ -1,6 +1,6 @@
 """What a person adds without editing the package: *plugins*, files of Python that register their own things.
 
-A plugin imports the registries that it needs and calls their one method, :meth:`Registry.register`::
+A plugin imports the registries that it needs and calls their one method, :meth:`nas_core.registry.Registry.register`::
 
     from nas_core.relaxations import RELAXATIONS, Relaxation
 
@@ -16,118 +16,24 @@ from __future__ import annotations
 import hashlib
 import importlib
 import os
-import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from importlib.machinery import SourceFileLoader
 from importlib.util import find_spec, module_from_spec, spec_from_loader
 from pathlib import Path
 from types import CodeType, ModuleType
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from nas_core.errors import UserError
 from nas_core.files import location, make_folder, write_atomic
 from nas_core.imports import digest, follow, normalised
+from nas_core.registry import CELL, LOADING, REGISTRIES, Plugin, Registry
 
-T = TypeVar("T")
 VARIABLE = "NAS_PLUGINS"
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-CELL = "cell_"  # how the files of cells begin
 
 
-@dataclass(frozen=True)
-class Plugin:
-    """A file of Python; ``digest`` is that of its source, what it imports from its folder and the data it names."""
-
-    path: Path
-    digest: str
-
-    @property
-    def owner(self) -> str:
-        """Whose names it may replace: its own, and as a cell of a notebook those of all other cells."""
-        if self.path.stem.startswith(CELL):
-            return f"a cell of a notebook ({self.path.parent})"
-        return str(self.path)
-
-
-class Registry(dict[str, T], Generic[T]):
-    """Things of one ``kind`` by their names: those of the package, and what plugins register.
-
-    ``check(name, thing)`` raises :class:`UserError` for a thing that cannot be registered. ``content``, where a thing
-    is data, tells it from others; otherwise the source of its plugin does.
-    """
-
-    def __init__(
-        self,
-        kind: str,
-        own: Mapping[str, T],
-        *,
-        check: Callable[[str, T], object] | None = None,
-        content: Callable[[T], str] | None = None,
-    ) -> None:
-        super().__init__(own)
-        self.kind = kind
-        self.own = frozenset(own)
-        self.origin: dict[str, Plugin] = {}
-        self._check = check
-        self._content = content
-        _registries.append(self)
-
-    def register(self, name: str, thing: T) -> None:
-        """Add ``thing``; only a plugin that is being loaded may, and only under a name that nobody else has.
-
-        Anything else is a :class:`UserError`.
-        """
-        if not _loading:
-            raise UserError(
-                f"the {self.kind} {name!r} must be registered by a plugin, so that workers know it and changes are "
-                "seen: put it into a file for nas_core.plugins.load, or into a cell that begins with %%plugin."
-            )
-        plugin = _loading[-1]
-        self._check_name(name, plugin)
-        if self._check is not None:
-            self._check(name, thing)
-        self[name] = thing
-        self.origin[name] = plugin
-
-    def digest(self, name: str) -> str | None:
-        """What tells ``name`` from another thing of that name: nothing if it is the package's own, or nobody's.
-
-        Raises :class:`UserError` if nobody can tell, because no plugin has registered it.
-        """
-        if name in self.own or name not in self:
-            return None
-        if self._content is not None:
-            return self._content(self[name])
-        if name not in self.origin:
-            raise UserError(
-                f"the {self.kind} {name!r} was not registered by a plugin, so that its changes would go unseen: call "
-                "register() in a file that nas_core.plugins.load loads."
-            )
-        return self.origin[name].digest
-
-    def _check_name(self, name: str, plugin: Plugin) -> None:
-        if not isinstance(name, str) or not NAME.fullmatch(name):
-            raise UserError(
-                f"{name!r} cannot name a {self.kind}: allowed are 1 to 64 letters, digits, points, hyphens and "
-                "underscores, the first a letter or a digit."
-            )
-        if name not in self:
-            return
-        before = self.origin.get(name)
-        if before is None:
-            raise UserError(f"there is a {self.kind} {name!r} already, which is the package's; choose another name.")
-        if before is plugin:
-            raise UserError(f"the {self.kind} {name!r} is registered twice.")
-        if before.owner != plugin.owner:
-            raise UserError(f"there is a {self.kind} {name!r} already, of {before.owner}; choose another name.")
-
-
-_registries: list[Registry[Any]] = []
-_loading: list[Plugin] = []  # one, or more where a plugin loads another
 _loaded: dict[Path, Plugin] = {}  # in the order of loading
 _opened: list[Path] = []  # folders of plugins that were put on the path of imports
 
@@ -200,7 +106,7 @@ def load_ipython_extension(shell: Any) -> None:
 
 def loading() -> bool:
     """Whether a plugin is being loaded, so that things can be registered."""
-    return bool(_loading)
+    return bool(LOADING)
 
 
 def loaded() -> dict[str, str]:
@@ -276,13 +182,13 @@ def _execute(plugin: Plugin) -> ModuleType:
     assert spec is not None, "the loader is given"
     module = module_from_spec(spec)
     sys.modules[path.stem] = module
-    _loading.append(plugin)
+    LOADING.append(plugin)
     try:
         loader.exec_module(module)
     except (Exception, SystemExit) as error:
         raise _failure(path, error) from error
     finally:
-        _loading.pop()
+        LOADING.pop()
     return module
 
 
@@ -299,13 +205,13 @@ def _failure(path: Path, error: BaseException) -> UserError:
 @contextmanager
 def _all_or_nothing(path: Path) -> Iterator[None]:
     """Where loading fails, everything that plugins have registered is as it was."""
-    saved = [(registry, {name: registry[name] for name in registry.origin}) for registry in _registries]
-    origins = [dict(registry.origin) for registry in _registries]
+    saved = [(registry, {name: registry[name] for name in registry.origin}) for registry in REGISTRIES]
+    origins = [dict(registry.origin) for registry in REGISTRIES]
     module = sys.modules.get(path.stem)
     try:
         yield
     except BaseException:
-        for registry in _registries:
+        for registry in REGISTRIES:
             _drop(registry, list(registry.origin))
         for (registry, things), origin in zip(saved, origins, strict=True):
             registry.update(things)
@@ -327,7 +233,7 @@ def _close_folders() -> None:
 
 
 def _take_back(path: Path) -> None:
-    for registry in _registries:
+    for registry in REGISTRIES:
         _drop(registry, [name for name, plugin in registry.origin.items() if plugin.path == path])
 
 
@@ -339,7 +245,7 @@ def _drop(registry: Registry[Any], names: list[str]) -> None:
 
 def _at_work() -> set[Path]:
     """The cells that have registered something that is still there."""
-    paths = {plugin.path for registry in _registries for plugin in registry.origin.values()}
+    paths = {plugin.path for registry in REGISTRIES for plugin in registry.origin.values()}
     return {path for path in paths if path.stem.startswith(CELL)}
 
 

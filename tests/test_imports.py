@@ -13,7 +13,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # Nothing imports from its right, and what stands together does not import each other.
 ORDER = [
     {"errors", "workers"},
-    {"files", "imports"},
+    {"files", "imports", "registry"},
     {"plugins"},
     {"data", "papers"},
     {"cells"},

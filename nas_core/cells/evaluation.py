@@ -18,7 +18,7 @@ from nas_core.cells.genotype import CellGenotype, Genotype
 from nas_core.cells.operations import OPERATIONS, Build, Style, block, kept_paths, normaliser, preprocessing, separable
 from nas_core.cells.supernet import initialise
 from nas_core.errors import UserError, choose
-from nas_core.plugins import Registry
+from nas_core.registry import Registry
 
 STYLE = Style(affine=True)
 

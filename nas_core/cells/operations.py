@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from nas_core.errors import UserError, choose
-from nas_core.plugins import Registry
+from nas_core.registry import Registry
 
 
 @dataclass(frozen=True)
@@ -241,5 +242,27 @@ _REGISTERED = (
     _separable_operation("dil_conv_3x3", 3, times=1, dilation=2),
     _separable_operation("dil_conv_5x5", 5, times=1, dilation=2),
 )
-OPERATIONS: Registry[Operation] = Registry("operation", {op.name: op for op in _REGISTERED})
+
+
+def _check_operation(name: str, op: Operation) -> None:
+    """Raise :class:`UserError` unless ``op`` gives maps and costs as :class:`Operation` says."""
+    images = torch.ones(2, 4, 5, 7)
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        for stride in (1, 2):
+            shape = (2, 4, math.ceil(5 / stride), math.ceil(7 / stride))
+            found = op.build(4, stride, Style())(images)
+            if tuple(found.shape) != shape:
+                raise UserError(
+                    f"operation {name!r}: of maps {tuple(images.shape)} at stride {stride} it must make {shape}, "
+                    f"not {tuple(found.shape)}."
+                )
+            if not isinstance(op.cost(4, 3, stride), Cost):
+                raise UserError(f"operation {name!r}: its cost must be a Cost(params, madds, accesses).")
+    if not torch.equal(images, torch.ones_like(images)):
+        raise UserError(f"operation {name!r} must leave its input as it is.")
+
+
+OPERATIONS: Registry[Operation] = Registry(
+    "operation", {op.name: op for op in _REGISTERED}, check=_check_operation
+)
 CANDIDATES: tuple[str, ...] = tuple(OPERATIONS)

@@ -11,7 +11,7 @@ from nas_core.claims.verdict import Verdict
 from nas_core.errors import choose
 from nas_core.experiments import PROFILES
 from nas_core.papers import COMPARISONS, claims
-from nas_core.plugins import Registry
+from nas_core.registry import Registry
 from nas_core.runs import Record
 
 Measure = Callable[..., float]

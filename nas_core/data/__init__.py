@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ import torch.nn.functional as F
 
 from nas_core.data.dataset import Dataset, Source, Split, statistics
 from nas_core.errors import UserError, choose
-from nas_core.plugins import Registry
+from nas_core.registry import Registry
 
 __all__ = ["SOURCES", "Dataset", "Source", "Split", "embedded_arrays", "load"]
 HERE = Path(__file__).parent
@@ -98,7 +98,7 @@ _OWN: dict[str, Callable[[], Source]] = {
 }
 
 
-@cache
+@lru_cache(maxsize=8)
 def _source(read: Callable[[], Source]) -> Source:
     return read()
 

@@ -8,7 +8,7 @@ from nas_core.errors import UserError, choose
 from nas_core.experiments import snas, wiring
 from nas_core.experiments.recipe import Experiment
 from nas_core.papers import PROFILES
-from nas_core.plugins import Registry
+from nas_core.registry import Registry
 from nas_core.trainers.settings import RunConfig
 
 __all__ = ["EXPERIMENTS", "PROFILES", "REPORTING_SEEDS", "RUN_IDS", "TUNING_SEEDS", "configs", "reporting_seeds"]

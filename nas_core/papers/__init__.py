@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from nas_core.errors import UserError, choose
-from nas_core.plugins import Registry
+from nas_core.registry import Registry
 
 PAPERS = ("snas", "wiring", "mixpath", "darts-proxylessnas")
 OWN = "own"  # in the place of a paper: what plugins register

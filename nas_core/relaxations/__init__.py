@@ -18,7 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from nas_core.plugins import Registry
+from nas_core.errors import UserError
+from nas_core.registry import Registry
 
 Draw = Callable[[Tensor, Generator, float], Tensor]
 LogitGradient = Callable[[Tensor, Tensor, Tensor, float], Tensor]
@@ -159,4 +160,23 @@ _REGISTERED = (
     Relaxation("two-path", one_hot_draw, binary_gradient, "allowed", one_hot_score, two_paths),
     Relaxation("reinforce", one_hot_draw, one_hot_gradient, "reward", one_hot_score),
 )
-RELAXATIONS: Registry[Relaxation] = Registry("relaxation", {r.name: r for r in _REGISTERED})
+
+
+def _check_relaxation(name: str, relaxation: Relaxation) -> None:
+    """Raise :class:`UserError` unless the functions do with an edge of two operations, and one more not allowed."""
+    logits = torch.tensor([[[0.0, 1.0, -torch.inf]]])
+    z = relaxation.draw(logits, Generator().manual_seed(0), 1.0)
+    if z.shape != logits.shape or z[..., -1].any():
+        raise UserError(
+            f"relaxation {name!r}: Z must have the shape of the logits, and 0 where they are -inf; "
+            f"of {logits.tolist()} it draws {z.tolist()}."
+        )
+    gradient = relaxation.logit_gradient(logits, z, torch.ones_like(z), 1.0)
+    if gradient.shape != logits.shape or not gradient.isfinite().all():
+        raise UserError(
+            f"relaxation {name!r}: dL/da must have the shape of the logits and be finite; "
+            f"of {logits.tolist()} it is {gradient.tolist()}."
+        )
+
+
+RELAXATIONS: Registry[Relaxation] = Registry("relaxation", {r.name: r for r in _REGISTERED}, check=_check_relaxation)

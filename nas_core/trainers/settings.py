@@ -17,7 +17,7 @@ from nas_core.cells.supernet import Space
 from nas_core.cells.topology import Topology, darts_cell, minimal_cell, modified_cell, simplified_cell
 from nas_core.data import SOURCES
 from nas_core.errors import UserError, choose
-from nas_core.plugins import Registry
+from nas_core.registry import Registry
 
 _TOPOLOGIES: dict[str, Callable[[], Topology]] = {
     "darts": darts_cell,
@@ -25,7 +25,14 @@ _TOPOLOGIES: dict[str, Callable[[], Topology]] = {
     "simplified": simplified_cell,
     "modified": modified_cell,
 }
-TOPOLOGIES: Registry[Callable[[], Topology]] = Registry("cell", _TOPOLOGIES)
+
+
+def _check_topology(name: str, make: Callable[[], Topology]) -> None:
+    if not callable(make) or not isinstance(make(), Topology):
+        raise UserError(f"cell {name!r}: register a function that returns a Topology, not {make!r}.")
+
+
+TOPOLOGIES: Registry[Callable[[], Topology]] = Registry("cell", _TOPOLOGIES, check=_check_topology)
 Used = tuple[Registry[Any], str]  # a registry, and a name in it
 Beta = Annotated[float, Field(ge=0, lt=1)]
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"  # what may be part of a file name

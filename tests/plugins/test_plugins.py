@@ -166,7 +166,15 @@ def test_own_claims_and_artefacts_follow_those_of_the_papers() -> None:
     ('"OWN-F1"', '"WI-F12"', "WI-F12 stands in artefacts.csv already; choose another id."),
     ('Claim("OWN-F1"', 'Claim("OWN-F2"', "unknown artefact of OWN-C1 in claims.csv 'OWN-F2'"),
     ('">", 0.0', '"=", 0.0', "unknown comparison of OWN-C1 in claims.csv '='"),
+    ("/ temperature, dim=-1)", "/ temperature, dim=-1)[0]", "'tempered': Z must have the shape"),
+    ("cost) / temperature", "cost) / (temperature - 1)", "'tempered': dL/da must have the shape"),
+    ("(channels, channels, 1, stride,", "(channels, channels, 1,", "'conv_1x1': of maps (2, 4, 5, 7) at stride 2"),
+    ("return Cost(size, size * side**2,", "return (size, size * side**2,", "its cost must be a Cost(params, madds"),
+    ("lambda: LADDER", "LADDER", "cell 'ladder': register a function that returns a Topology, not Topology("),
+    ('"#7A5C00"', '"dirt"', "style of 'conv_1x1': 'dirt' is no colour."),
+    ('"p"', '"q"', "style of 'conv_1x1': 'q' is no marker of matplotlib."),
+    ('"c1"', '"sep3"', "style of 'conv_1x1': 'sep3' has the label 'sep3' and colour #D55E00."),
 ])  # fmt: skip
-def test_a_row_that_is_wrong_is_one_sentence(copy: Path, old: str, new: str, sentence: str) -> None:
+def test_what_is_registered_wrongly_is_one_sentence(copy: Path, old: str, new: str, sentence: str) -> None:
     copy.write_text(copy.read_text().replace(old, new))
     assert sentence in refused(copy)
