@@ -246,17 +246,18 @@ _REGISTERED = (
 
 def _check_operation(name: str, op: Operation) -> None:
     """Raise :class:`UserError` unless ``op`` gives maps and costs as :class:`Operation` says."""
-    images = torch.ones(2, 4, 5, 7)
+    channels = 16
+    images = torch.ones(2, channels, 5, 7)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         for stride in (1, 2):
-            shape = (2, 4, math.ceil(5 / stride), math.ceil(7 / stride))
-            found = op.build(4, stride, Style())(images)
+            shape = (2, channels, math.ceil(5 / stride), math.ceil(7 / stride))
+            found = op.build(channels, stride, Style())(images)
             if tuple(found.shape) != shape:
                 raise UserError(
                     f"operation {name!r}: of maps {tuple(images.shape)} at stride {stride} it must make {shape}, "
                     f"not {tuple(found.shape)}."
                 )
-            if not isinstance(op.cost(4, 3, stride), Cost):
+            if not isinstance(op.cost(channels, 3, stride), Cost):
                 raise UserError(f"operation {name!r}: its cost must be a Cost(params, madds, accesses).")
     if not torch.equal(images, torch.ones_like(images)):
         raise UserError(f"operation {name!r} must leave its input as it is.")

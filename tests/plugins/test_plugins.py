@@ -168,7 +168,7 @@ def test_own_claims_and_artefacts_follow_those_of_the_papers() -> None:
     ('">", 0.0', '"=", 0.0', "unknown comparison of OWN-C1 in claims.csv '='"),
     ("/ temperature, dim=-1)", "/ temperature, dim=-1)[0]", "'tempered': Z must have the shape"),
     ("cost) / temperature", "cost) / (temperature - 1)", "'tempered': dL/da must have the shape"),
-    ("(channels, channels, 1, stride,", "(channels, channels, 1,", "'conv_1x1': of maps (2, 4, 5, 7) at stride 2"),
+    ("(channels, channels, 1, stride,", "(channels, channels, 1,", "'conv_1x1': of maps (2, 16, 5, 7) at stride 2"),
     ("return Cost(size, size * side**2,", "return (size, size * side**2,", "its cost must be a Cost(params, madds"),
     ("lambda: LADDER", "LADDER", "cell 'ladder': register a function that returns a Topology, not Topology("),
     ('"#7A5C00"', '"dirt"', "style of 'conv_1x1': 'dirt' is no colour."),
