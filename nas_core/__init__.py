@@ -1,5 +1,6 @@
 """A thin library for gradient-based and one-shot neural architecture search, written to be read beside five papers.
 
+    plugins      what a person adds from outside, without editing any of this
     cells        candidate operations, topologies, the supernet, genotypes, the evaluation network
     relaxations  how Z is drawn from logits, and how its cost becomes a gradient of the logits
     probes       what a run observes: costs, losses by correctness, distributions, accuracies
