@@ -1,5 +1,6 @@
 """A thin library for gradient-based and one-shot neural architecture search, written to be read beside five papers.
 
+    plugins      what a person adds from outside, without editing any of this
     cells        candidate operations, topologies, the supernet, chains, parallel paths, genotypes, evaluation networks
     backends     the same supernet, computed faster
     relaxations  how Z is drawn from logits, and how its cost becomes a gradient of the logits

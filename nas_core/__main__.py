@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
+from nas_core import plugins
 from nas_core.errors import UserError
 
 BAD_INPUT, INTERRUPTED = 2, 130
@@ -31,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
         args = parser(runs=arguments[:1] == ["runs"]).parse_args(arguments)
+        plugins.load_all()
         return args.call(args)
     except UserError as error:
         print(f"nas_core: {error}", file=sys.stderr)

@@ -9,8 +9,8 @@ from pathlib import Path
 from nas_core.backends.formulations import FORMULATIONS
 from nas_core.errors import UserError, choose
 from nas_core.experiments import PROFILES, TUNING_SEEDS, configs, reporting_seeds
+from nas_core.files import repository
 from nas_core.runs import location
-from nas_core.runs.store import repository
 from nas_core.trainers.methods import Exact, SecondOrder
 from nas_core.trainers.search_settings import SearchConfig
 from nas_core.trainers.settings import RunConfig

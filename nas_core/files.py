@@ -1,4 +1,4 @@
-"""Writing to disk so that nothing is ever half-written, and saying in one sentence why it could not be."""
+"""Where things are kept, and writing so that nothing is ever half-written; why it could not be, in one sentence."""
 
 import errno
 import os
@@ -9,6 +9,19 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from nas_core.errors import UserError
+
+
+def location() -> Path:
+    """Where records live: ``$NAS_RUNS``, or ``.runs`` beside the package's pyproject.toml, or in the current folder."""
+    if chosen := os.environ.get("NAS_RUNS"):
+        return Path(chosen).expanduser().absolute()
+    return (repository() or Path.cwd()) / ".runs"
+
+
+def repository() -> Path | None:
+    """The checkout this package runs from, or None when it is installed elsewhere."""
+    above = Path(__file__).resolve().parents[1]
+    return above if (above / "pyproject.toml").exists() else None
 
 
 @contextmanager

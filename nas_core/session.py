@@ -9,11 +9,11 @@ import torch
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from nas_core import data, papers, report
+from nas_core import data, papers, plugins, report
 from nas_core.choices import Choice, shown
 from nas_core.claims import CHECKS, Measured, Verdict, evaluate
 from nas_core.errors import UserError, choose
-from nas_core.experiments import RUN_IDS
+from nas_core.experiments import EXPERIMENTS, RUN_IDS
 from nas_core.runs import Record, obtain
 from nas_core.trainers.search_settings import SearchConfig
 from nas_core.trainers.settings import RunConfig
@@ -42,6 +42,7 @@ class Session:
     def __init__(
         self, notebook: str, *, profile: str = "", seeds: Sequence[int] = (), formulation: str = ""
     ) -> None:
+        plugins.load_all()
         self.notebook = notebook
         self.choice = Choice(
             profile or os.environ.get("NAS_PROFILE") or "laptop",
@@ -100,7 +101,7 @@ class Session:
         for claim in tied:
             if claim in CHECKS:
                 needed.update(CHECKS[claim].runs)
-        records = {run: self.records(run) for run in RUN_IDS if run in needed}
+        records = {run: self.records(run) for run in EXPERIMENTS if run in needed}
         return Verdicts(evaluate(claim, records, measured) for claim in tied)
 
     def save(
@@ -160,7 +161,7 @@ class Session:
         return str(row["runs"]).split()
 
     def _check_listed(self, run: str) -> None:
-        choose("run", run, RUN_IDS)
+        choose("run", run, EXPERIMENTS)
         listed = papers.runs_of(self.notebook)
         if run not in listed:
             allowed = f"allowed: {', '.join(listed) or 'none'}"

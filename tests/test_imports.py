@@ -13,7 +13,9 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # Nothing imports from its right, and what stands together does not import each other.
 ORDER = [
     {"errors"},
-    {"data", "files", "papers"},
+    {"files", "imports", "registry"},
+    {"plugins"},
+    {"data", "papers"},
     {"cells"},
     {"backends"},
     {"relaxations"},

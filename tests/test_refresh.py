@@ -14,7 +14,7 @@ from nbformat import v4
 
 from nas_core.driver.refresh import refresh
 from nas_core.errors import UserError
-from nas_core.runs.store import repository
+from nas_core.files import repository
 
 NOISY = """
 import sys

@@ -18,6 +18,7 @@ from nas_core.cells.genotype import CellGenotype, Genotype
 from nas_core.cells.operations import OPERATIONS, Build, Style, block, kept_paths, normaliser, preprocessing, separable
 from nas_core.cells.supernet import initialise
 from nas_core.errors import UserError, choose
+from nas_core.registry import Registry
 
 STYLE = Style(affine=True)
 
@@ -37,24 +38,33 @@ def _avg_pool(channels: int, stride: int, style: Style) -> nn.Module:
 
 
 # What is not as in the search: pools, which carry no normaliser here in DARTS's code, and the operations that only
-# NASNet's and AmoebaNet's cells use.
-UNLIKE_SEARCH: dict[str, Build] = {
-    "max_pool_3x3": _max_pool,
-    "avg_pool_3x3": _avg_pool,
-    "sep_conv_7x7": separable(7, 2),
-    "conv_7x1_1x7": _conv_7x1_1x7,
-}
+# NASNet's and AmoebaNet's cells use. A plugin adds its own here only if it is built otherwise than in the search.
+UNLIKE_SEARCH: Registry[Build] = Registry(
+    "operation of evaluation networks",
+    {
+        "max_pool_3x3": _max_pool,
+        "avg_pool_3x3": _avg_pool,
+        "sep_conv_7x7": separable(7, 2),
+        "conv_7x1_1x7": _conv_7x1_1x7,
+    },
+)
 SEARCHED: dict[str, Build] = {name: op.build for name, op in OPERATIONS.items() if name != "none"}
 EVALUATED: dict[str, Build] = {**SEARCHED, **UNLIKE_SEARCH}
 
 
-def build_of(op: str) -> Build:
-    """How a derived network builds ``op``; one that was registered for the search since is built as there.
+def choose_operation(op: str) -> str:
+    """``op`` if a derived network may have it; otherwise a :class:`UserError`, as for ``none``, which is no edge."""
+    names = dict.fromkeys([*EVALUATED, *OPERATIONS, *UNLIKE_SEARCH])
+    del names["none"]
+    return choose("operation", op, names)
 
-    Raises :class:`UserError` on an unknown name, and on ``none``, which is the absence of an edge.
+
+def build_of(op: str) -> Build:
+    """How a derived network builds ``op``; one that a plugin registered for the search alone is built as there.
+
+    Raises :class:`UserError` on what :func:`choose_operation` refuses.
     """
-    registered = [name for name in OPERATIONS if name not in EVALUATED and name != "none"]
-    choose("operation", op, [*EVALUATED, *registered])
+    choose_operation(op)
     return UNLIKE_SEARCH[op] if op in UNLIKE_SEARCH else OPERATIONS[op].build
 
 

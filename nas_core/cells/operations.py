@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from nas_core.errors import UserError, choose
+from nas_core.registry import Registry
 
 
 @dataclass(frozen=True)
@@ -200,7 +202,7 @@ def _skip_cost(channels: int, side: int, stride: int) -> Cost:
 
 @dataclass(frozen=True)
 class Operation:
-    """A candidate of an edge; to register one is to put it into ``OPERATIONS`` under its name.
+    """A candidate of an edge; a plugin adds one by ``OPERATIONS.register(name, operation)``.
 
     ``build(channels, stride, style)``: a module from maps (batch, channels, height, width) to maps of the same
     channels and of ceil(side / stride) pixels a side, which leaves its input as it is;
@@ -240,5 +242,28 @@ _REGISTERED = (
     _separable_operation("dil_conv_3x3", 3, times=1, dilation=2),
     _separable_operation("dil_conv_5x5", 5, times=1, dilation=2),
 )
-OPERATIONS: dict[str, Operation] = {op.name: op for op in _REGISTERED}
+
+
+def _check_operation(name: str, op: Operation) -> None:
+    """Raise :class:`UserError` unless ``op`` gives maps and costs as :class:`Operation` says."""
+    channels = 16
+    images = torch.ones(2, channels, 5, 7)
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        for stride in (1, 2):
+            shape = (2, channels, math.ceil(5 / stride), math.ceil(7 / stride))
+            found = op.build(channels, stride, Style())(images)
+            if tuple(found.shape) != shape:
+                raise UserError(
+                    f"operation {name!r}: of maps {tuple(images.shape)} at stride {stride} it must make {shape}, "
+                    f"not {tuple(found.shape)}."
+                )
+            if not isinstance(op.cost(channels, 3, stride), Cost):
+                raise UserError(f"operation {name!r}: its cost must be a Cost(params, madds, accesses).")
+    if not torch.equal(images, torch.ones_like(images)):
+        raise UserError(f"operation {name!r} must leave its input as it is.")
+
+
+OPERATIONS: Registry[Operation] = Registry(
+    "operation", {op.name: op for op in _REGISTERED}, check=_check_operation
+)
 CANDIDATES: tuple[str, ...] = tuple(OPERATIONS)

@@ -3,6 +3,7 @@
 ``fashion14`` and ``fashion7`` are embedded (Fashion-MNIST, Xiao, Rasul and Vollgraf 2017, MIT licence; 10,000 training,
 2,000 validation and 4,000 test images, mean-pooled to 14x14, and once more to 7x7); ``digits`` is scikit-learn's;
 ``cifar10`` is read through torchvision from $NAS_DATA (default ./data) and never downloaded silently.
+:mod:`nas_core.data.own` is for images of one's own.
 """
 
 from __future__ import annotations
@@ -10,108 +11,20 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Callable
+from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
+from nas_core.data.dataset import Dataset, Source, Split, statistics
 from nas_core.errors import UserError, choose
+from nas_core.registry import Registry
 
+__all__ = ["SOURCES", "Dataset", "Source", "Split", "embedded_arrays", "load"]
 HERE = Path(__file__).parent
-
-
-@dataclass(frozen=True)
-class Split:
-    """Images (n, channels, side, side) with values 0..255 and labels (n,) int64."""
-
-    images: Tensor
-    labels: Tensor
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, index: slice | Tensor) -> Split:
-        return Split(self.images[index], self.labels[index])
-
-
-@dataclass(frozen=True)
-class Source:
-    """A data set as it is stored: ``train`` (from which the search half is cut too), ``valid``, ``test``.
-
-    ``pad`` is the padding of the random crop and ``flip`` says whether to mirror at random; both only while training.
-    """
-
-    title: str
-    splits: dict[str, Split]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    classes: int = 10
-    pad: int = 0
-    flip: bool = False
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """The splits of one run: ``train`` for weights, ``search`` for logits (empty when single-level), valid, test."""
-
-    source: Source
-    splits: dict[str, Split]
-
-    @property
-    def channels(self) -> int:
-        """Channels of an image."""
-        return self.splits["train"].images.shape[1]
-
-    @property
-    def side(self) -> int:
-        """Height and width of an image."""
-        return self.splits["train"].images.shape[2]
-
-    @property
-    def title(self) -> str:
-        """What a figure's caption says, for example ``Fashion-MNIST 7x7, 150 + 2000 images``."""
-        sizes = " + ".join(str(len(self.splits[s])) for s in ("train", "search") if len(self.splits[s]))
-        return f"{self.source.title} {self.side}x{self.side}, {sizes} images"
-
-    def batch(
-        self, split: str, index: Tensor, device: str = "cpu", augment: torch.Generator | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Standardised images and labels of ``index``; with a generator, cropped and mirrored if the source says so."""
-        part = self.splits[split][index]
-        images = part.images.float()
-        if augment is not None:
-            images = self._augment(images, augment)
-        mean, std = (torch.tensor(v).view(1, -1, 1, 1) * 255 for v in (self.source.mean, self.source.std))
-        images = ((images - mean) / std).to(device, memory_format=torch.channels_last)
-        return images, part.labels.to(device)
-
-    def batches(self, split: str, size: int, device: str = "cpu") -> Iterator[tuple[Tensor, Tensor]]:
-        """All images of a split in their fixed order, the last batch possibly smaller."""
-        for index in torch.arange(len(self.splits[split])).split(size):
-            yield self.batch(split, index, device)
-
-    def _augment(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        n, _, side, _ = images.shape
-        if self.source.flip:
-            mirrored = torch.rand(n, generator=generator) < 0.5
-            images = torch.where(mirrored.view(-1, 1, 1, 1), images.flip(3), images)
-        if self.source.pad:
-            # Black padding before standardisation, as torchvision's RandomCrop does.
-            padded = F.pad(images, [self.source.pad] * 4)
-            corner = torch.randint(0, 2 * self.source.pad + 1, (n, 2), generator=generator).tolist()
-            crops = [image[:, t : t + side, l : l + side] for image, (t, l) in zip(padded, corner, strict=True)]
-            images = torch.stack(crops)
-        return images
-
-
-def _statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    x = images.double() / 255
-    return tuple(x.mean((0, 2, 3)).tolist()), tuple(x.std((0, 2, 3), correction=0).tolist())
 
 
 @cache
@@ -142,7 +55,7 @@ def _fashion(pooling: int) -> Source:
         if pooling > 1:
             images = F.avg_pool2d(images.float(), pooling)
         splits[name] = Split(images, torch.from_numpy(arrays[f"{name}_labels"]).long())
-    return Source("Fashion-MNIST", splits, *_statistics(splits["train"].images))
+    return Source("Fashion-MNIST", splits, *statistics(splits["train"].images))
 
 
 def _digits() -> Source:
@@ -153,7 +66,7 @@ def _digits() -> Source:
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
     mixed = Split(images, torch.from_numpy(digits.target).long())[order]
     splits = {"train": mixed[:1000], "valid": mixed[1000:1300], "test": mixed[1300:]}
-    return Source("digits", splits, *_statistics(splits["train"].images))
+    return Source("digits", splits, *statistics(splits["train"].images))
 
 
 def _cifar10() -> Source:
@@ -177,7 +90,7 @@ def _cifar10() -> Source:
     return Source("CIFAR-10", splits, mean, std, pad=4, flip=True)
 
 
-SOURCES: dict[str, Callable[[], Source]] = {
+_OWN: dict[str, Callable[[], Source]] = {
     "fashion14": lambda: _fashion(1),
     "fashion7": lambda: _fashion(2),
     "digits": _digits,
@@ -185,9 +98,16 @@ SOURCES: dict[str, Callable[[], Source]] = {
 }
 
 
-@cache
-def _source(name: str) -> Source:
-    return SOURCES[choose("data set", name, SOURCES)]()
+@lru_cache(maxsize=8)
+def _source(read: Callable[[], Source]) -> Source:
+    return read()
+
+
+def _content(read: Callable[[], Source]) -> str:
+    return _source(read).digest
+
+
+SOURCES: Registry[Callable[[], Source]] = Registry("data set", _OWN, content=_content)
 
 
 def load(name: str, *, train: int, search: int = 0, valid: int = 0, test: int = 0) -> Dataset:
@@ -195,7 +115,7 @@ def load(name: str, *, train: int, search: int = 0, valid: int = 0, test: int = 
 
     Asking for more images than there are is an error that names the split and how many it has.
     """
-    source = _source(name)
+    source = _source(SOURCES[choose("data set", name, SOURCES)])
     splits = {}
     for split, wanted in {"train": train + search, "valid": valid, "test": test}.items():
         have = len(source.splits[split])

@@ -10,10 +10,9 @@ from nas_core import data, papers
 from nas_core.choices import STANDARD, Choice
 from nas_core.driver.ledger import check_artefacts
 from nas_core.errors import UserError, choose
-from nas_core.files import writing
+from nas_core.files import repository, writing
 from nas_core.runs import Cluster
 from nas_core.runs.pool import default_jobs
-from nas_core.runs.store import repository
 from nas_core.trainers.settings import RunConfig
 
 PARAMETERS = ("profile", "seeds")  # every notebook's parameters cell has these

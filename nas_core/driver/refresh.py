@@ -14,9 +14,8 @@ from nbformat import NotebookNode
 
 from nas_core.driver.plan import notebooks_folder
 from nas_core.errors import UserError
-from nas_core.files import write_atomic
+from nas_core.files import repository, write_atomic
 from nas_core.runs import location
-from nas_core.runs.store import repository
 
 ADDED = {"injected-parameters", "papermill-error-cell-tag"}  # tags of cells that papermill puts in
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}

@@ -8,6 +8,7 @@ from nas_core.errors import UserError, choose
 from nas_core.experiments import snas, wiring
 from nas_core.experiments.recipe import Experiment
 from nas_core.papers import PROFILES
+from nas_core.registry import Registry
 from nas_core.trainers.settings import RunConfig
 
 __all__ = ["EXPERIMENTS", "PROFILES", "REPORTING_SEEDS", "RUN_IDS", "TUNING_SEEDS", "configs", "reporting_seeds"]
@@ -17,8 +18,8 @@ TUNING_SEEDS = tuple(range(100, 110))
 REPORTING_SEEDS = {"smoke": (0, 1), "laptop": (0, 1, 2, 3, 4), "paper": tuple(range(10))}
 
 # Ids ending in ``r`` are reduced variants, which stand beside the named runs and never replace them.
-EXPERIMENTS: dict[str, Experiment] = {**wiring.EXPERIMENTS, **snas.EXPERIMENTS}
-RUN_IDS = tuple(EXPERIMENTS)
+EXPERIMENTS: Registry[Experiment] = Registry("run", {**wiring.EXPERIMENTS, **snas.EXPERIMENTS})
+RUN_IDS = tuple(EXPERIMENTS)  # those of the papers
 
 
 def reporting_seeds(profile: str) -> tuple[int, ...]:
@@ -28,7 +29,7 @@ def reporting_seeds(profile: str) -> tuple[int, ...]:
 
 def configs(run: str, profile: str, seeds: Sequence[int] | None = None) -> list[RunConfig]:
     """One config per seed of the run ``run``; a tuning seed is refused, since it may not be reported."""
-    choose("run", run, RUN_IDS)
+    choose("run", run, EXPERIMENTS)
     chosen = reporting_seeds(profile) if seeds is None else tuple(seeds)
     used = set(chosen) & set(TUNING_SEEDS)
     if used:

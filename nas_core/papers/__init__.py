@@ -5,6 +5,7 @@ Every CSV file of this folder is read once and checked when it is read; each cal
 
 import operator
 import re
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
@@ -12,8 +13,10 @@ from typing import NamedTuple
 import pandas as pd
 
 from nas_core.errors import UserError, choose
+from nas_core.registry import Registry
 
 PAPERS = ("snas", "wiring", "mixpath", "darts-proxylessnas")
+OWN = "own"  # in the place of a paper: what plugins register
 KINDS = ("figure", "table", "panel", "algorithm", "lemma", "item")
 GRADES = {"X": "exact", "S": "statistical", "R": "reference"}
 PROFILES = ("smoke", "laptop", "paper")
@@ -35,6 +38,62 @@ _CLAIM_COLUMNS = ("id", "artefact", "paper", "grade", "sentence", "profile", "te
 COMPARISONS = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
 
 
+class Artefact(NamedTuple):
+    """A figure or table of one's own, as a row of artefacts.csv; ``notebook``: the name of the session that saves it.
+
+    ``runs``: the ids of the named runs that it is made from, with spaces between them.
+    """
+
+    shows: str
+    notebook: str
+    runs: str = ""
+    kind: str = "figure"
+    paper: str = OWN
+    timed: str = "false"
+
+
+class Claim(NamedTuple):
+    """A claim of one's own, as a row of claims.csv.
+
+    ``grade`` and ``profile``, the smallest at which it applies, are as there; the number that ``test`` describes must
+    stand to ``bound`` as ``comparison`` says.
+    """
+
+    artefact: str
+    sentence: str
+    test: str
+    comparison: str
+    bound: float
+    grade: str = "S"
+    profile: str = "smoke"
+    paper: str = OWN
+
+
+def _check_artefact(name: str, artefact: Artefact) -> None:
+    _check_new(name, "artefacts.csv", _artefacts())
+    check_artefacts(_rows({name: artefact}, _ARTEFACT_COLUMNS))
+
+
+def _check_claim(name: str, claim: Claim) -> None:
+    _check_new(name, "claims.csv", _claims())
+    check_claims(_rows({name: claim}, _CLAIM_COLUMNS), artefacts())
+
+
+def _check_new(name: str, file: str, table: pd.DataFrame) -> None:
+    if name in table.index:
+        raise UserError(f"{name} stands in {file} already; choose another id.")
+
+
+def _rows(added: Mapping[str, Artefact | Claim], columns: Sequence[str]) -> pd.DataFrame:
+    """What plugins have registered, as the CSV files have it."""
+    rows = [{"id": name, **row._asdict()} for name, row in added.items()]
+    return pd.DataFrame(rows, columns=list(columns), dtype=str)
+
+
+ARTEFACTS: Registry[Artefact] = Registry("artefact", {}, check=_check_artefact)
+CLAIMS: Registry[Claim] = Registry("claim", {}, check=_check_claim)
+
+
 class ReleasedCell(NamedTuple):
     """A released cell as plain data: ``edges`` are (source, target, operation), ``output`` the concatenated nodes.
 
@@ -52,8 +111,14 @@ class ReleasedCell(NamedTuple):
 
 
 def artefacts() -> pd.DataFrame:
-    """The 77 tables, figures, panels and items: paper, kind, shows, notebook, runs (ids between spaces), timed."""
-    return _artefacts().copy()
+    """The 77 tables, figures, panels and items: paper, kind, shows, notebook, runs (ids between spaces), timed.
+
+    Those that plugins registered follow.
+    """
+    if not ARTEFACTS:
+        return _artefacts().copy()
+    added = check_artefacts(_rows(ARTEFACTS, _ARTEFACT_COLUMNS))
+    return pd.concat([_artefacts(), added])
 
 
 def choose_artefact(artefact: str) -> str:
@@ -71,9 +136,13 @@ def runs_of(notebook: str) -> list[str]:
 def claims() -> pd.DataFrame:
     """Every claim by id: artefact ("" if tied to none), paper, grade, sentence, smallest profile, what is measured.
 
-    The measured number must stand to ``bound`` (nan if the claim has no check yet) as ``comparison`` says.
+    The measured number must stand to ``bound`` (nan if the claim has no check yet) as ``comparison`` says. Those that
+    plugins registered follow.
     """
-    return _claims().copy()
+    if not CLAIMS:
+        return _claims().copy()
+    added = check_claims(_rows(CLAIMS, _CLAIM_COLUMNS), artefacts())
+    return pd.concat([_claims(), added])
 
 
 def printed(name: str) -> pd.DataFrame:
@@ -126,7 +195,7 @@ def _parse_edge(target: str, source: str) -> tuple[int, int, str]:
 def check_artefacts(table: pd.DataFrame) -> pd.DataFrame:
     """Return ``table``, indexed by id; raise :class:`UserError` on duplicate ids and on unknown papers and kinds."""
     table = _index(table, "artefacts.csv", _ARTEFACT_COLUMNS)
-    _only(table, "artefacts.csv", paper=PAPERS, kind=KINDS, timed=("true", "false"))
+    _only(table, "artefacts.csv", paper=(*PAPERS, OWN), kind=KINDS, timed=("true", "false"))
     return table.assign(timed=table["timed"] == "true")
 
 
@@ -139,7 +208,7 @@ def check_claims(table: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
     _only(
         table,
         "claims.csv",
-        paper=PAPERS,
+        paper=(*PAPERS, OWN),
         grade=tuple(GRADES),
         profile=PROFILES,
         comparison=("", *COMPARISONS),

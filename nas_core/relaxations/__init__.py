@@ -18,6 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from nas_core.errors import UserError
+from nas_core.registry import Registry
+
 Draw = Callable[[Tensor, Generator, float], Tensor]
 LogitGradient = Callable[[Tensor, Tensor, Tensor, float], Tensor]
 Score = Callable[[Tensor, Tensor, float], Tensor]
@@ -28,11 +31,11 @@ Restrict = Callable[[Tensor, Generator], Tensor]
 class Relaxation:
     """``draw(logits, generator, temperature) -> Z`` and ``logit_gradient(logits, Z, cost, temperature) -> dL/da``.
 
-    All tensors are (cell types, edges, ops). To add one, write the two functions and register it in RELAXATIONS. The
-    rest has defaults. ``costs`` says which costs a step on the logits measures: those of the ``drawn`` operations, of
-    all ``allowed`` ones (the others at gate 0), or none, a ``reward`` of the whole network standing for all.
-    ``score(logits, Z, temperature)`` is grad_a log p(Z), if Z has a law. ``restrict(logits, generator)`` sets logits to
-    -inf for one step on the logits, which then moves only the others.
+    All tensors are (cell types, edges, ops). A plugin adds one by ``RELAXATIONS.register(name, relaxation)``; all but
+    the two functions has defaults. ``costs`` says which costs a step on the logits measures: those of the ``drawn``
+    operations, of all ``allowed`` ones (the others at gate 0), or none, a ``reward`` of the whole network standing for
+    all. ``score(logits, Z, temperature)`` is grad_a log p(Z), if Z has a law. ``restrict(logits, generator)`` sets
+    logits to -inf for one step on the logits, which then moves only the others.
     """
 
     name: str
@@ -148,15 +151,32 @@ def no_gradient(logits: Tensor, z: Tensor, cost: Tensor, temperature: float) -> 
     return torch.zeros_like(logits)
 
 
-RELAXATIONS: dict[str, Relaxation] = {
-    r.name: r
-    for r in (
-        Relaxation("softmax", softmax_draw, softmax_gradient),
-        Relaxation("concrete", concrete_draw, concrete_gradient, score=concrete_score),
-        Relaxation("one-hot", one_hot_draw, one_hot_gradient, score=one_hot_score),
-        Relaxation("uniform", uniform_draw, no_gradient),
-        Relaxation("binary", one_hot_draw, binary_gradient, "allowed", one_hot_score),
-        Relaxation("two-path", one_hot_draw, binary_gradient, "allowed", one_hot_score, two_paths),
-        Relaxation("reinforce", one_hot_draw, one_hot_gradient, "reward", one_hot_score),
-    )
-}
+_REGISTERED = (
+    Relaxation("softmax", softmax_draw, softmax_gradient),
+    Relaxation("concrete", concrete_draw, concrete_gradient, score=concrete_score),
+    Relaxation("one-hot", one_hot_draw, one_hot_gradient, score=one_hot_score),
+    Relaxation("uniform", uniform_draw, no_gradient),
+    Relaxation("binary", one_hot_draw, binary_gradient, "allowed", one_hot_score),
+    Relaxation("two-path", one_hot_draw, binary_gradient, "allowed", one_hot_score, two_paths),
+    Relaxation("reinforce", one_hot_draw, one_hot_gradient, "reward", one_hot_score),
+)
+
+
+def _check_relaxation(name: str, relaxation: Relaxation) -> None:
+    """Raise :class:`UserError` unless the functions do with an edge of two operations, and one more not allowed."""
+    logits = torch.tensor([[[0.0, 1.0, -torch.inf]]])
+    z = relaxation.draw(logits, Generator().manual_seed(0), 1.0)
+    if z.shape != logits.shape or z[..., -1].any():
+        raise UserError(
+            f"relaxation {name!r}: Z must have the shape of the logits, and 0 where they are -inf; "
+            f"of {logits.tolist()} it draws {z.tolist()}."
+        )
+    gradient = relaxation.logit_gradient(logits, z, torch.ones_like(z), 1.0)
+    if gradient.shape != logits.shape or not gradient.isfinite().all():
+        raise UserError(
+            f"relaxation {name!r}: dL/da must have the shape of the logits and be finite; "
+            f"of {logits.tolist()} it is {gradient.tolist()}."
+        )
+
+
+RELAXATIONS: Registry[Relaxation] = Registry("relaxation", {r.name: r for r in _REGISTERED}, check=_check_relaxation)

@@ -10,15 +10,18 @@ import matplotlib as mpl
 import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
+from matplotlib.colors import is_color_like, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
+from matplotlib.markers import MarkerStyle
 from matplotlib.text import Text
 from matplotlib.textpath import TextPath
 from matplotlib.transforms import Bbox
 
+from nas_core.errors import UserError
 from nas_core.papers import OPERATIONS
+from nas_core.registry import Registry
 
 GREY = "#5F5F5F"
 FAINT = "#C4C4C4"
@@ -41,7 +44,7 @@ class OpStyle:
 # Okabe-Ito without its yellow (too pale on white) and with a wine red; at least 16 CIELAB units apart for every
 # common colour blindness. The order is the one of the wiring paper's axes.
 WIRING_ORDER: tuple[str, ...] = ("none", "skip", "max", "avg", "sep3", "dil3", "dil5", "sep5")
-STYLES: dict[str, OpStyle] = {
+_STYLES = {
     "none": OpStyle("none", "#1A1A1A", "x", (0, (1, 1.2))),
     "skip": OpStyle("skip", "#E69F00", "o", (0, (5, 2))),
     "max": OpStyle("max", "#0072B2", "^"),
@@ -51,6 +54,21 @@ STYLES: dict[str, OpStyle] = {
     "dil5": OpStyle("dil5", "#882255", "P", (0, (4, 1.2, 1, 1.2))),
     "sep5": OpStyle("sep5", "#CC79A7", "*"),
 }
+
+
+def _check_style(op: str, style: OpStyle) -> None:
+    """Raise :class:`UserError` unless this can be drawn and is told from the others."""
+    if not is_color_like(style.colour):
+        raise UserError(f"style of {op!r}: {style.colour!r} is no colour.")
+    if style.marker not in MarkerStyle.markers:
+        raise UserError(f"style of {op!r}: {style.marker!r} is no marker of matplotlib.")
+    for other, known in STYLES.items():
+        if other != op and (known.label == style.label or known.colour == style.colour):
+            raise UserError(f"style of {op!r}: {other!r} has the label {known.label!r} and colour {known.colour}.")
+
+
+# Plugins register the style of an operation under its full name.
+STYLES: Registry[OpStyle] = Registry("style of an operation", _STYLES, check=_check_style)
 SCALES = {"*": 1.6, "P": 1.25, "D": 0.85}  # of markers that look smaller or larger than they are
 SHORT = {name: label for label, name in OPERATIONS.items()}
 # Curves that are not operations (methods, edges, groups) are told apart by all three of these, in this order.

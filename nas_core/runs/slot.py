@@ -21,6 +21,9 @@ from multiprocessing.queues import SimpleQueue
 from types import ModuleType
 from typing import Any
 
+from nas_core import plugins
+from nas_core.errors import UserError
+
 Work = Callable[..., str | None]  # called with arguments and a function that hears lines; returns what went wrong
 _said: SimpleQueue  # in a worker: the lines for the parent
 
@@ -77,7 +80,7 @@ class Slot:
                 1, mp_context=self.context, initializer=_begin, initargs=(self.said, self.output.name)
             )
         with _surroundings():
-            return self.pool.submit(_work, data)
+            return self.pool.submit(_work, plugins.loaded(), data)
 
     def _died(self) -> str:
         process = self.context.process
@@ -143,6 +146,11 @@ def _end_with_parent() -> None:
     os._exit(0)
 
 
-def _work(data: bytes) -> str | None:
+def _work(wanted: dict[str, str], data: bytes) -> str | None:
+    """Call what was sent, with the plugins that ``wanted`` names."""
+    try:
+        plugins.match(wanted)
+    except UserError as error:
+        return str(error)
     function, arguments = pickle.loads(data)
     return function(*arguments, _said.put)

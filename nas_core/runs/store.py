@@ -5,7 +5,6 @@ A record that is not whole, or that belongs to another run, is :class:`Damaged`:
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -20,7 +19,7 @@ from torch import Tensor
 
 from nas_core.cells.genotype import Genotype
 from nas_core.errors import choose
-from nas_core.files import remove, write_together, writing
+from nas_core.files import location, remove, write_together, writing
 from nas_core.runs import tables, tree
 from nas_core.runs.checkpoints import write_state
 from nas_core.runs.tree import Damaged
@@ -31,19 +30,6 @@ RECORD, ANCHORS = "record.json", "anchors.safetensors"
 ARRAYS, WEIGHTS = "arrays.safetensors", "weights.safetensors"
 FORMAT = 4
 SECTIONS = ("config", "provenance", "tables", "genotypes", "files")
-
-
-def location() -> Path:
-    """Where records live: ``$NAS_RUNS``, or ``.runs`` beside the package's pyproject.toml, or in the current folder."""
-    if chosen := os.environ.get("NAS_RUNS"):
-        return Path(chosen).expanduser().absolute()
-    return (repository() or Path.cwd()) / ".runs"
-
-
-def repository() -> Path | None:
-    """The checkout this package runs from, or None when it is installed elsewhere."""
-    above = Path(__file__).resolve().parents[2]
-    return above if (above / "pyproject.toml").exists() else None
 
 
 def folder_of(key: str) -> Path:

@@ -10,6 +10,7 @@ import torch
 from torch import Generator, Tensor
 
 from nas_core.cells.supernet import Supernet
+from nas_core.errors import UserError
 from nas_core.relaxations import RELAXATIONS, keep_others
 from nas_core.relaxations.resource import PENALTIES, expected, reparametrised, score
 from nas_core.trainers.methods import Reinforce
@@ -23,12 +24,20 @@ class Architecture:
     ``resources``: parameters, multiply-adds and memory accesses per image, (layers, edges, ops, 3).
     """
 
-    def __init__(self, config: SearchConfig, model: Supernet, side: int, generator: Generator) -> None:
-        """``side``: of the images, in pixels; ``generator`` draws the first logits."""
+    def __init__(self, config: SearchConfig, model: Supernet, side: int | None, generator: Generator) -> None:
+        """``side``: of the images, in pixels, None if not square; ``generator`` draws the first logits.
+
+        Raises :class:`UserError` for a resource constraint on images that are not square: costs are counted by side.
+        """
         self.method, self.clip = config.method, config.alpha.clip
+        if side is None and self.method.resource is not None:
+            what = f"run {config.run!r}: a resource constraint"
+            raise UserError(f"{what} needs square images, which those of {config.data.name!r} are not.")
         self.mask = torch.from_numpy(model.space.mask())
         self.cell_type = torch.tensor(model.cell_type)
-        self.resources = resources_of(model, side)
+        self.resources = torch.zeros(0)
+        if side is not None:
+            self.resources = resources_of(model, side)
         self.relaxation = RELAXATIONS[self.method.relaxation]
         alpha, shape = config.alpha, (1 + max(model.cell_type), *self.mask.shape)
         self.logits = alpha.init_mean + alpha.init_std * torch.randn(shape, generator=generator)

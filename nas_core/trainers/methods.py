@@ -6,6 +6,7 @@ gradient. :mod:`nas_core.trainers.search` runs all of them in one loop.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -14,7 +15,7 @@ from torch import Tensor
 from nas_core.errors import UserError
 from nas_core.relaxations import RELAXATIONS, one_hot_gradient
 from nas_core.relaxations.resource import PENALTIES
-from nas_core.trainers.settings import Settings, one_of
+from nas_core.trainers.settings import Settings, Used, one_of
 
 Positive = Annotated[float, Field(gt=0)]
 Levels = Annotated[Literal["single", "bi-level"], Field(description="whether the logits see data of their own")]
@@ -162,6 +163,10 @@ class Relaxed(Learned):
                 "ProxylessNAS(...) or Reinforce(...)."
             )
         return self
+
+    def used(self) -> Iterator[Used]:
+        """The relaxation."""
+        yield RELAXATIONS, self.relaxation
 
     def temperature_at(self, progress: float) -> float:
         """Linear in the epoch."""

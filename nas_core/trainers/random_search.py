@@ -5,15 +5,16 @@ The baseline that every search has to beat at an equal budget.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from torch import Generator, Tensor, nn
 
 from nas_core.cells.counts import multiply_adds, parameters
-from nas_core.cells.evaluation import EVALUATED, EvaluationNetwork
+from nas_core.cells.evaluation import EvaluationNetwork, choose_operation
 from nas_core.cells.genotype import CellGenotype, Genotype
 from nas_core.cells.operations import CANDIDATES
 from nas_core.cells.topology import Topology, darts_cell
@@ -25,7 +26,7 @@ from nas_core.trainers.gradients import gradients
 from nas_core.trainers.journal import Journal
 from nas_core.trainers.optimiser import WeightOptimiser
 from nas_core.trainers.result import Result
-from nas_core.trainers.settings import Data, RunConfig, Settings, Weights, one_of
+from nas_core.trainers.settings import Data, RunConfig, Settings, Used, Weights, used_operations
 from nas_core.trainers.streams import generators, load_states, states
 
 STREAMS = ("cells", "init", "weight_data", "augment")
@@ -37,12 +38,16 @@ class Cells(Settings):
     """The cells that are drawn, as DARTS derives them: every node reads two earlier ones, each by one operation."""
 
     nodes: int = Field(4, gt=0, description="intermediate nodes")
-    candidates: tuple[Annotated[str, one_of("operation", EVALUATED)], ...] = Field(
+    candidates: tuple[Annotated[str, AfterValidator(choose_operation)], ...] = Field(
         DRAWN, min_length=1, description="operations, each as likely as any other"
     )
     reductions: bool = Field(True, description="whether there are reduction cells, at 1/3 and 2/3 of the depth")
     channels: int = Field(gt=0, description="channels C of the first cell; the stem has 3C")
     layers: int = Field(gt=0, description="number of cells")
+
+    def used(self) -> Iterator[Used]:
+        """The operations."""
+        yield from used_operations(self.candidates)
 
     def topology(self) -> Topology:
         """The graph from which each node keeps two edges."""
@@ -163,7 +168,7 @@ class RandomSearch:
             child=child,
             acc=self._accuracy("valid"),
             params=parameters(self.network),
-            madds=multiply_adds(self.network, torch.zeros(1, self.data.channels, self.data.side, self.data.side)),
+            madds=multiply_adds(self.network, torch.zeros(1, self.data.channels, *self.data.size)),
         )
         if self._is_best(child):
             self.best = child

@@ -5,19 +5,35 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from nas_core.cells.operations import CANDIDATES, NORMALISERS, ORDERS, Style
+from nas_core.cells.evaluation import UNLIKE_SEARCH
+from nas_core.cells.operations import CANDIDATES, NORMALISERS, OPERATIONS, ORDERS, Style
 from nas_core.cells.supernet import Space
 from nas_core.cells.topology import Topology, darts_cell, minimal_cell, modified_cell, simplified_cell
 from nas_core.data import SOURCES
 from nas_core.errors import UserError, choose
+from nas_core.registry import Registry
 
-TOPOLOGIES = {"darts": darts_cell, "minimal": minimal_cell, "simplified": simplified_cell, "modified": modified_cell}
+_TOPOLOGIES: dict[str, Callable[[], Topology]] = {
+    "darts": darts_cell,
+    "minimal": minimal_cell,
+    "simplified": simplified_cell,
+    "modified": modified_cell,
+}
+
+
+def _check_topology(name: str, make: Callable[[], Topology]) -> None:
+    if not callable(make) or not isinstance(make(), Topology):
+        raise UserError(f"cell {name!r}: register a function that returns a Topology, not {make!r}.")
+
+
+TOPOLOGIES: Registry[Callable[[], Topology]] = Registry("cell", _TOPOLOGIES, check=_check_topology)
+Used = tuple[Registry[Any], str]  # a registry, and a name in it
 Beta = Annotated[float, Field(ge=0, lt=1)]
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"  # what may be part of a file name
 
@@ -91,6 +107,12 @@ class Settings(BaseModel):
                 content[name] = value.identity()
         return content
 
+    def used(self) -> Iterator[Used]:
+        """What these settings, and those in them, use of what plugins may register."""
+        for _, value in self:
+            for settings in _settings_in(value):
+                yield from settings.used()
+
 
 class Data(Settings):
     """Which images a run sees."""
@@ -100,6 +122,10 @@ class Data(Settings):
     search: int = Field(0, ge=0, description="images that train the logits in bi-level search; 0: the training images")
     valid: int = Field(0, ge=0, description="images on which settings may be chosen")
     test: int = Field(0, ge=0, description="images on which accuracies are reported")
+
+    def used(self) -> Iterator[Used]:
+        """The data set."""
+        yield SOURCES, self.name
 
 
 class Network(Settings):
@@ -123,6 +149,11 @@ class Network(Settings):
         self.space()
         return self
 
+    def used(self) -> Iterator[Used]:
+        """The cell and its operations."""
+        yield TOPOLOGIES, self.cell
+        yield from used_operations(self.candidates)
+
     def topology(self) -> Topology:
         """The cell's graph."""
         if self.cell == "darts":
@@ -133,6 +164,14 @@ class Network(Settings):
         """The search space."""
         style = Style(self.normaliser, self.affine, self.order, self.eps)
         return Space(self.topology(), self.candidates, dict(self.allowed), style)
+
+
+def used_operations(names: Iterable[str]) -> Iterator[Used]:
+    """Operations as a search builds them, and as an evaluation network does where that is otherwise."""
+    for name in names:
+        yield OPERATIONS, name
+        if name in UNLIKE_SEARCH:
+            yield UNLIKE_SEARCH, name
 
 
 class Weights(Settings):
@@ -174,15 +213,27 @@ class RunConfig(Settings):
         """The runs whose results the trainer is given."""
         found: list[RunConfig] = []
         for _, value in self:
-            found += _runs_in(value)
+            found += [settings for settings in _settings_in(value) if isinstance(settings, RunConfig)]
         return tuple(found)
 
     def images(self) -> tuple[Data, ...]:
         """The images that it sees itself."""
         return tuple(value for _, value in self if isinstance(value, Data))
 
+    def identity(self) -> dict[str, Any]:
+        """The settings, and the digest of all that they use of what is not the package's own."""
+        content = super().identity()
+        outside = {}
+        for registry, name in self.used():
+            digest = registry.digest(name)
+            if digest is not None:
+                outside[f"{registry.kind} {name}"] = digest
+        if outside:
+            content["outside"] = outside
+        return content
+
     def key(self) -> str:
-        """Names the run's record: every setting counts, defaults included."""
+        """Names the run's record: every setting counts, defaults included, and so does what they use from outside."""
         text = json.dumps(self.identity(), sort_keys=True)
         return f"{self.run}-{self.profile}-s{self.seed}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
@@ -191,9 +242,9 @@ class RunConfig(Settings):
         raise NotImplementedError
 
 
-def _runs_in(value: Any) -> Iterator[RunConfig]:
-    if isinstance(value, RunConfig):
+def _settings_in(value: Any) -> Iterator[Settings]:
+    if isinstance(value, Settings):
         yield value
     elif isinstance(value, tuple):
         for item in value:
-            yield from _runs_in(item)
+            yield from _settings_in(item)

@@ -7,8 +7,9 @@ import pytest
 import toy
 
 from nas_core.errors import UserError
+from nas_core.imports import data_files, digest, normalised
 from nas_core.runs import sources
-from nas_core.runs.sources import closure, digest, normalised
+from nas_core.runs.sources import closure
 
 FAKE = {
     "__init__.py": "",
@@ -99,7 +100,7 @@ def test_the_fingerprint_of_a_search() -> None:
     assert {"nas_core.cells.supernet", "nas_core.data", "nas_core.trainers.settings", "nas_core.relaxations"} <= found
     rooms = {name.split(".")[1] for name in found if "." in name}
     assert not rooms & {"runs", "report", "claims", "driver", "session", "catalogue", "experiments"}
-    data = sources.data_files(found_path("nas_core.data"), found_path("nas_core.data").read_text())
+    data = data_files(found_path("nas_core.data"), found_path("nas_core.data").read_text())
     assert {path.name for path in data} == {"fashion_mnist_14.npz", "fashion_mnist_14.json"}
     assert len(sources.of_module("nas_core.trainers.search")) == 16
 

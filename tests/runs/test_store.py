@@ -16,6 +16,7 @@ import torch
 import toy
 from toy_tools import FILES, content
 
+from nas_core import files
 from nas_core.errors import UserError
 from nas_core.runs import Damaged, Record, RunsFailed, store
 from nas_core.runs.store import digests, open_record, read, write_record
@@ -281,7 +282,7 @@ def test_the_store_is_where_nas_runs_says(monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.delenv("NAS_RUNS")
     repo = Path(store.__file__).parents[2]
     assert store.location() == repo / ".runs"
-    monkeypatch.setattr(store, "repository", lambda: None)
+    monkeypatch.setattr(files, "repository", lambda: None)
     monkeypatch.chdir(tmp_path)
     assert store.location() == tmp_path / ".runs"
 

@@ -5,6 +5,7 @@ import json
 import re
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 from small import METHODS, PROBES, config
 
+from nas_core import plugins
 from nas_core.backends import native
 from nas_core.cells.operations import CANDIDATES
 from nas_core.errors import UserError, choose
@@ -35,6 +37,10 @@ from nas_core.trainers.settings import NAME, TOPOLOGIES, Alpha, Data, Network, S
 
 NETWORK = {"channels": 4, "layers": 1, "reductions": False, "head_bias": False}
 BASE = config()
+TEMPERED = """
+from nas_core.relaxations import RELAXATIONS
+RELAXATIONS.register("tempered", RELAXATIONS["concrete"])
+"""
 
 
 def refusal(model: type[Settings] | Settings, **values: Any) -> str:
@@ -208,12 +214,25 @@ def test_a_resource_constraint_that_is_felt_is_allowed(method: Any, resource: Re
     assert method(resource=resource).resource.weight == 0.1
 
 
-def test_a_registered_relaxation_is_a_method(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in the README: registered after the settings were imported."""
+def test_a_registered_relaxation_is_a_method(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As in the README: registered after the settings were imported, and by a plugin, so that its source is known."""
+    monkeypatch.setenv(plugins.VARIABLE, "")
+    path = tmp_path / "tempered_plugin.py"
+    path.write_text(TEMPERED)
+    plugins.load(path)
+    try:
+        method = Relaxed(relaxation="tempered", temperature=(5.0, 0.1))
+        assert method.temperature_at(0.5) == pytest.approx(2.55)
+        assert BASE.but(method=method).key() != BASE.key()
+    finally:
+        plugins.unload(path)
+
+
+def test_a_relaxation_whose_source_is_unknown_has_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(RELAXATIONS, "tempered", RELAXATIONS["concrete"])
-    method = Relaxed(relaxation="tempered", temperature=(5.0, 0.1))
-    assert method.temperature_at(0.5) == pytest.approx(2.55)
-    assert BASE.but(method=method).key() != BASE.key()
+    config = BASE.but(method=Relaxed(relaxation="tempered", temperature=(5.0, 0.1)))
+    with pytest.raises(UserError, match="the relaxation 'tempered' was not registered by a plugin"):
+        config.key()
 
 
 @pytest.mark.parametrize(("changes", "formulation"), [
