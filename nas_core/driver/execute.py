@@ -16,6 +16,7 @@ from nbformat import NotebookNode
 from nas_core.driver import child
 from nas_core.driver.kernels import environment, prepare
 from nas_core.driver.plan import Plan
+from nas_core.files import reason
 
 # Not by the module's name, for which Python would look in the current folder first.
 PAPERMILL = (sys.executable, "-P", child.__file__)
@@ -70,7 +71,7 @@ def _one(plan: Plan, folder: Path, name: str, failed_runs: Mapping[str, str], li
         if not failure:
             failed.unlink(missing_ok=True)
     except OSError as error:  # a full disk, say
-        failure = f"{(error.strerror or str(error)).lower()}: {error.filename or folder}"
+        failure = f"{reason(error)}: {error.filename or folder}"
     return Executed(name, failed if failure else done, saved, time.perf_counter() - begun, failure)
 
 

@@ -22,7 +22,7 @@ def default_jobs() -> int:
     """How many runs at once: ``$NAS_JOBS``, or as many as there are cores for this process."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     text = os.environ.get("NAS_JOBS", str(cores))
-    if not text.isdigit() or int(text) < 1:
+    if not text.isdecimal() or int(text) < 1:
         raise UserError(f"NAS_JOBS must be a whole number from 1, not {text!r}.")
     return int(text)
 

@@ -19,8 +19,7 @@ import safetensors.torch
 from torch import Tensor
 
 from nas_core.cells.genotype import Genotype
-from nas_core.errors import choose
-from nas_core.files import remove, write_together, writing
+from nas_core.files import expanded, remove, write_together, writing
 from nas_core.runs import tables, tree
 from nas_core.runs.checkpoints import write_state
 from nas_core.runs.tree import Damaged
@@ -36,7 +35,7 @@ SECTIONS = ("config", "provenance", "tables", "genotypes", "files")
 def location() -> Path:
     """Where records live: ``$NAS_RUNS``, or ``.runs`` beside the package's pyproject.toml, or in the current folder."""
     if chosen := os.environ.get("NAS_RUNS"):
-        return Path(chosen).expanduser().absolute()
+        return expanded(chosen)
     return (repository() or Path.cwd()) / ".runs"
 
 
@@ -62,11 +61,11 @@ class Record:
 
     def table(self, name: str) -> pd.DataFrame:
         """The table ``name``."""
-        return self.result.tables[choose("table", name, self.result.tables)].copy()
+        return self.result.table(name)
 
     def array(self, name: str) -> np.ndarray:
         """The array ``name``."""
-        return self.result.arrays[choose("array", name, self.result.arrays)]
+        return self.result.array(name)
 
     @property
     def genotypes(self) -> dict[str, list[Genotype]]:
