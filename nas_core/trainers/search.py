@@ -29,7 +29,7 @@ from nas_core.trainers.methods import AnyMethod, Exact, Reinforce, SecondOrder
 from nas_core.trainers.observer import PROBES, Observer
 from nas_core.trainers.optimiser import WeightOptimiser
 from nas_core.trainers.result import Result
-from nas_core.trainers.settings import Alpha, Data, Network, RunConfig, Weights, one_of
+from nas_core.trainers.settings import TAG, Alpha, Data, Network, RunConfig, Weights, one_of
 from nas_core.trainers.streams import generators, load_states, states
 
 STREAMS = ("init", "weight_data", "alpha_data", "augment", "gates", "probe")
@@ -52,7 +52,7 @@ class SearchConfig(RunConfig):
 
     trainer: ClassVar[str] = "nas_core.trainers.search:Search"
 
-    kind: Literal["search"] = "search"
+    kind: Annotated[Literal["search"], TAG] = "search"
     data: Data = Field(description="images")
     network: Network = Field(description="supernet and search space")
     method: AnyMethod

@@ -9,21 +9,28 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Annotated, Any, ClassVar, Self
 
+import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 
 from nas_core.cells.operations import CANDIDATES, NORMALISERS, ORDERS, Style
 from nas_core.cells.supernet import Space
 from nas_core.cells.topology import Topology, darts_cell, minimal_cell, modified_cell, simplified_cell
 from nas_core.data import SOURCES
 from nas_core.errors import UserError, choose
+from nas_core.trainers.devices import check_name
 
 TOPOLOGIES = {"darts": darts_cell, "minimal": minimal_cell, "simplified": simplified_cell, "modified": modified_cell}
 Beta = Annotated[float, Field(ge=0, lt=1)]
+MOST_NODES = 32  # of a cell that has an edge between any two: 560 edges
+TAG = Field(description="tells these settings from others where they are JSON")
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"  # what may be part of a file name
 
 
 def frozen(value: Any) -> Any:
-    """Lists, which is what JSON has, become tuples."""
+    """Lists, which is what JSON has, become tuples, and numpy's numbers and arrays Python's."""
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
     if isinstance(value, list | tuple):
         return tuple(frozen(item) for item in value)
     return value
@@ -56,6 +63,12 @@ class Settings(BaseModel):
             super().__init__(**given)
         except ValidationError as error:
             raise UserError(self._sentence(error)) from None
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """What ``help`` shows first are the settings, with what they mean."""
+        lines = [_described(name, field) for name, field in cls.model_fields.items()]
+        cls.__doc__ = "\n".join([cls.__dict__.get("__doc__") or "", "", *lines])
 
     @classmethod
     def _sentence(cls, error: ValidationError) -> str:
@@ -92,6 +105,14 @@ class Settings(BaseModel):
         return content
 
 
+def _described(name: str, field: FieldInfo) -> str:
+    """A line of ``help``: name, default if any, and description."""
+    default = ""
+    if not field.is_required() and field.default_factory is None:
+        default = f" = {field.default!r}"
+    return f"    {name}{default}: {field.description}"
+
+
 class Data(Settings):
     """Which images a run sees."""
 
@@ -106,7 +127,7 @@ class Network(Settings):
     """The supernet and its search space."""
 
     cell: Annotated[str, one_of("cell", TOPOLOGIES)] = Field("darts", description="topology of the cell")
-    nodes: int = Field(4, gt=0, description="intermediate nodes of the DARTS cell")
+    nodes: int = Field(4, gt=0, le=MOST_NODES, description="intermediate nodes of the DARTS cell")
     candidates: tuple[str, ...] = Field(CANDIDATES, description="operations that an edge chooses from")
     allowed: tuple[tuple[int, tuple[str, ...]], ...] = Field((), description="(edge, operations it may take)")
     channels: int = Field(gt=0, description="channels C of the first cell; the stem has 3C")
@@ -120,6 +141,10 @@ class Network(Settings):
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
+        edges = [edge for edge, _ in self.allowed]
+        for edge in edges:
+            if edges.count(edge) > 1:
+                raise UserError(f"Network.allowed names edge {edge} more than once; say all that it may take in one entry.")
         self.space()
         return self
 
@@ -168,7 +193,7 @@ class RunConfig(Settings):
     profile: str = Field(pattern=NAME, description="smoke, laptop, paper, or a name of one's own")
     seed: int = Field(ge=0, lt=2**31, description="of all that is random in the run")
     threads: int = Field(1, gt=0, le=1024, description="threads of torch; part of what a run is")
-    device: str = Field("cpu", description="where it is computed, as torch names it")
+    device: Annotated[str, AfterValidator(check_name)] = Field("cpu", description="where it is computed, as torch names it")
 
     def needs(self) -> tuple[RunConfig, ...]:
         """The runs whose results the trainer is given."""
