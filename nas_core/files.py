@@ -54,11 +54,11 @@ def expanded(path: str | Path) -> Path:
 
 
 def check_can_write(folder: Path) -> None:
-    """Raise :class:`UserError` if ``folder`` is not there and cannot be made, or cannot be written to; makes nothing."""
+    """Raise :class:`UserError` if ``folder`` can neither be made nor written to; nothing is made."""
     nearest = folder
-    while not nearest.exists():
-        nearest = nearest.parent
     with writing(folder):
+        while not nearest.exists():
+            nearest = nearest.parent
         if not nearest.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, f"{nearest} is not a folder")
         if not os.access(nearest, os.W_OK | os.X_OK):

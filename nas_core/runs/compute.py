@@ -127,7 +127,7 @@ def _train(run: Run, why: str, say: Say, look: Look) -> None:
     mark = time.monotonic()
     with Heartbeat(run.folder, trainer.total, trainer.done) as heart:
         while trainer.done < trainer.total:
-            _check_loss(step(trainer, progress.anchors), trainer, run.config)
+            _check_loss(step(trainer, progress.anchors), trainer)
             if heart.beat(trainer.done):
                 look()
             now = time.monotonic()
@@ -138,12 +138,12 @@ def _train(run: Run, why: str, say: Say, look: Look) -> None:
         _finish(run, progress)
 
 
-def _check_loss(loss: object, trainer: Trainer, config: RunConfig) -> None:
+def _check_loss(loss: object, trainer: Trainer) -> None:
     """A loss that is not finite spoils all later numbers: say so at once."""
     if isinstance(loss, float) and not math.isfinite(loss):
         raise UserError(
-            f"{config.key()}: the loss of step {trainer.done} of {trainer.total} is {loss}; most likely a learning rate "
-            "is too high, or a temperature too low."
+            f"the loss of step {trainer.done} of {trainer.total} is {loss}; most likely a learning "
+            "rate is too high, or a temperature too low."
         )
 
 

@@ -27,7 +27,7 @@ def check_present(device: str) -> None:
     kind, _, number = check_name(device).partition(":")
     here = present()
     if kind not in (*here, WITHOUT_NUMBERS):
-        raise UserError(f"there is no device {device!r} on this machine, or torch cannot use it. Here: {', '.join(here)}.")
+        raise UserError(f"there is no device {device!r} here, or torch cannot use it. Allowed: {', '.join(here)}.")
     if kind == "cuda" and number and int(number) >= torch.cuda.device_count():
         raise UserError(f"there is no device {device!r}: the last one here is cuda:{torch.cuda.device_count() - 1}.")
 

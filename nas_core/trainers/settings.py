@@ -78,11 +78,12 @@ class Settings(BaseModel):
             return str(cause)
         name = ".".join(map(str, first["loc"]))
         if first["type"] == "extra_forbidden":
-            return cls._no_field(name)
+            return cls.no_field(name)
         return f"{cls.__name__}.{name}: {first['msg']}, not {first['input']!r}."
 
     @classmethod
-    def _no_field(cls, name: str) -> str:
+    def no_field(cls, name: str) -> str:
+        """The sentence about a field that does not exist, with the nearest one."""
         near = difflib.get_close_matches(name, cls.model_fields, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else "."
         return f"{cls.__name__} has no field {name!r}{hint} Allowed: {', '.join(cls.model_fields)}."
@@ -144,7 +145,7 @@ class Network(Settings):
         edges = [edge for edge, _ in self.allowed]
         for edge in edges:
             if edges.count(edge) > 1:
-                raise UserError(f"Network.allowed names edge {edge} more than once; say all that it may take in one entry.")
+                raise UserError(f"Network.allowed names edge {edge} more than once; one entry says all it may take.")
         self.space()
         return self
 
@@ -193,7 +194,7 @@ class RunConfig(Settings):
     profile: str = Field(pattern=NAME, description="smoke, laptop, paper, or a name of one's own")
     seed: int = Field(ge=0, lt=2**31, description="of all that is random in the run")
     threads: int = Field(1, gt=0, le=1024, description="threads of torch; part of what a run is")
-    device: Annotated[str, AfterValidator(check_name)] = Field("cpu", description="where it is computed, as torch names it")
+    device: Annotated[str, AfterValidator(check_name)] = Field("cpu", description="where it is computed; torch's name")
 
     def needs(self) -> tuple[RunConfig, ...]:
         """The runs whose results the trainer is given."""
