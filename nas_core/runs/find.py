@@ -1,6 +1,7 @@
 """Records by what they are of: ``find(run=..., profile=..., seed=...)`` and ``load(key)``."""
 
 from nas_core.errors import UserError, choose
+from nas_core.files import writing
 from nas_core.runs.store import RECORD, Record, folder_of, location, open_record, read
 from nas_core.runs.tree import Damaged
 from nas_core.trainers.kinds import settings_from
@@ -39,7 +40,8 @@ def keys() -> list[str]:
     folder = location() / "records"
     if not folder.is_dir():
         return []
-    return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    with writing(folder, action="read"):
+        return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
 def one_key(beginning: str) -> str:
