@@ -52,6 +52,30 @@ def parser(*, runs: bool) -> Parser:
     top = Parser(prog="python -m nas_core", description="Figures and tables of five papers, from real runs.")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
+    _add_figures(commands)
+    _add_sweep(commands)
+
+    refresh = commands.add_parser("notebooks", help="refresh the committed notebooks from the ones executed at laptop")
+    refresh.set_defaults(call=_notebooks)
+
+    claims = commands.add_parser("claims", help="every claim with its verdict in figures/; 1 if an exact one is open")
+    claims.add_argument("--grade", help="X (exact), S (statistical) or R (reference)")
+    claims.add_argument("--paper", help="snas, wiring, mixpath or darts-proxylessnas")
+    claims.set_defaults(call=_claims)
+
+    native = commands.add_parser("native", help="build the native formulation of the supernet, half a minute")
+    native.set_defaults(call=_native)
+
+    if runs:
+        from nas_core.runs.cli import add_arguments
+
+        add_arguments(commands)
+    else:
+        commands.add_parser("runs", help="look after the record store")
+    return top
+
+
+def _add_figures(commands: Any) -> None:
     figures = commands.add_parser("figures", help="make tables and figures from runs, computing what is missing")
     figures.add_argument("--profile", default="laptop", help="smoke, laptop (the default) or paper")
     figures.add_argument(
@@ -78,6 +102,8 @@ def parser(*, runs: bool) -> Parser:
     )
     figures.set_defaults(call=_figures)
 
+
+def _add_sweep(commands: Any) -> None:
     sweep = commands.add_parser("sweep", help="a run at several values of its settings, as one table (CSV)")
     sweep.add_argument("run", metavar="RUN", help="id of the run, as in W-DSNAS8")
     sweep.add_argument(
@@ -94,25 +120,6 @@ def parser(*, runs: bool) -> Parser:
     sweep.add_argument("--table", default="", metavar="NAME", help="a table of the runs; default: the list of runs")
     sweep.add_argument("--out", type=_path, metavar="FILE", help="default: standard output")
     sweep.set_defaults(call=_sweep)
-
-    refresh = commands.add_parser("notebooks", help="refresh the committed notebooks from the ones executed at laptop")
-    refresh.set_defaults(call=_notebooks)
-
-    claims = commands.add_parser("claims", help="every claim with its verdict in figures/; 1 if an exact one is open")
-    claims.add_argument("--grade", help="X (exact), S (statistical) or R (reference)")
-    claims.add_argument("--paper", help="snas, wiring, mixpath or darts-proxylessnas")
-    claims.set_defaults(call=_claims)
-
-    native = commands.add_parser("native", help="build the native formulation of the supernet, half a minute")
-    native.set_defaults(call=_native)
-
-    if runs:
-        from nas_core.runs.cli import add_arguments
-
-        add_arguments(commands)
-    else:
-        commands.add_parser("runs", help="look after the record store")
-    return top
 
 
 def _ids(text: str) -> list[str]:

@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from nas_core.choices import Choice
 from nas_core.errors import UserError
-from nas_core.experiments import configs
 from nas_core.files import expanded, write_atomic
 from nas_core.report.save import csv_bytes
 from nas_core.runs.sweep import sweep
@@ -29,7 +29,7 @@ def sweep_command(
     Any seeds may be swept, also those that are set aside for choosing settings: nothing here is reported.
     """
     values = parsed(given)
-    (base,) = configs(run, profile, [0])
+    base, *_ = Choice(profile).configs(run)
     done = sweep(base, values, seeds=seeds, jobs=jobs, echo=partial(print, file=sys.stderr))
     frame = done.table(table) if table else done.runs()
     data = csv_bytes(frame)
