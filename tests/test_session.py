@@ -292,16 +292,27 @@ def test_progress_in_a_notebook_is_not_on_standard_error_and_leaves_nothing(
     with s.busy("drawing WI-F1"):
         pass
     assert "drawing WI-F1 ..." in capsys.readouterr().err
+    outputs: list[list[str]] = []
+
+    class Output(list):
+        def update(self, data: dict[str, str], raw: bool) -> None:
+            self.append(data["text/plain"])
+
+    def display(data: dict[str, str], raw: bool, display_id: bool) -> Output:
+        outputs.append(Output([data["text/plain"]]))
+        return outputs[-1]  # type: ignore[return-value]
+
+    monkeypatch.setattr("IPython.display.display", display)
     monkeypatch.setattr(progress, "in_notebook", lambda: True)
     assert list(s.progress(2, "live")) == [0, 1]
     with s.busy("drawing WI-F1"):
         pass
     printed = capsys.readouterr()
-    assert printed.err == ""
-    assert "live" in printed.out
-    assert "drawing WI-F1 ..." in printed.out
-    assert printed.out.rpartition("\r")[0].rpartition("\r")[2].strip() == ""
-    assert printed.out.endswith("\r")
+    assert printed.err == printed.out == ""
+    live, drawing = outputs
+    assert live[0].startswith("live: ")
+    assert drawing[0] == "drawing WI-F1 ..."
+    assert live[-1] == drawing[-1] == ""
 
 
 def test_the_device_is_the_variables(obtained: list, monkeypatch: pytest.MonkeyPatch) -> None:

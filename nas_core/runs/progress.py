@@ -19,14 +19,39 @@ def watched() -> bool:
 
 
 def in_notebook() -> bool:
-    """Whether IPython runs what calls this."""
+    """Whether a kernel of Jupyter runs what calls this."""
     ipython = sys.modules.get("IPython")
-    return ipython is not None and ipython.get_ipython() is not None
+    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
+
+
+class Line:
+    """Where a bar in a notebook is written to: one output, which is replaced, and empty in the end.
+
+    A notebook would keep all that goes to a stream, and Jupyter paints standard error red.
+    """
+
+    encoding = "utf-8"  # tqdm asks before it draws with blocks
+
+    def __init__(self) -> None:
+        self.handle: Any = None
+
+    def write(self, text: str) -> None:
+        """Show a line of a bar instead of the one before."""
+        from IPython.display import display
+
+        data = {"text/plain": text.strip()}
+        if self.handle is None:
+            self.handle = display(data, raw=True, display_id=True)
+        else:
+            self.handle.update(data, raw=True)
+
+    def flush(self) -> None:
+        """Nothing is held back."""
 
 
 def bar(iterable: Any = None, **settings: Any) -> tqdm:
-    """A bar of which nothing stays; in a notebook on standard output, since Jupyter paints the other one red."""
-    stream = sys.stdout if in_notebook() else sys.stderr
+    """A progress bar of which nothing stays."""
+    stream = Line() if in_notebook() else sys.stderr
     return tqdm(iterable, **settings, file=stream, leave=False)
 
 
