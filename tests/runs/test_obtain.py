@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import re
 import signal
@@ -312,3 +313,12 @@ def test_a_device_that_is_not_here_is_refused_before_anything_is_computed(obtain
     with pytest.raises(UserError, match=r"^there is no device 'cuda:99'"):
         obtain(toy.ToyConfig(), away)
     assert not list(root.glob("records/*"))
+
+
+def test_a_file_system_without_locks_is_named_with_the_remedy(obtain, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(file: object, operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(lock.fcntl, "flock", refuse)
+    with pytest.raises(RunsFailed, match=r"cannot write to .*/lock \(no locks available\); its file system has no locks"):
+        obtain(toy.ToyConfig())
