@@ -6,6 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 ARGS ?=
+# In the file browser of make lab: what is no notebook.
+HIDDEN := ['conftest.py', '__pycache__', '*.pyc', '.*']
 FORMULATION ?=
 
 .DEFAULT_GOAL := help
@@ -31,7 +33,7 @@ native: $(READY)  ## build the supernet's stages in C++, for FORMULATION=native,
 	$(BIN)/python -m nas_core native
 
 lab: $(READY)  ## open JupyterLab on the notebooks
-	$(BIN)/jupyter lab --notebook-dir notebooks $(ARGS)
+	$(BIN)/jupyter lab --notebook-dir notebooks --ContentsManager.hide_globs="$(HIDDEN)" $(ARGS)
 
 notebooks: override FORMULATION :=
 notebooks: figures  ## refresh the committed notebooks from an executed laptop run

@@ -1,4 +1,4 @@
-"""The command line: ``python -m nas_core figures | notebooks | claims | genotype | native | runs``."""
+"""The command line: ``python -m nas_core figures | sweep | notebooks | claims | genotype | native | runs``."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from nas_core import plugins
 from nas_core.errors import UserError
+from nas_core.files import check_system
 
 BAD_INPUT, INTERRUPTED = 2, 130
 
@@ -31,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code: 0 all went well, 1 something failed, 2 bad input, 130 interrupted."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
+        check_system()
         args = parser(runs=arguments[:1] == ["runs"]).parse_args(arguments)
         plugins.load_all()
         return args.call(args)
@@ -53,32 +55,8 @@ def parser(*, runs: bool) -> Parser:
     top = Parser(prog="python -m nas_core", description="Figures and tables of five papers, from real runs.")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
-    figures = commands.add_parser("figures", help="make tables and figures from runs, computing what is missing")
-    figures.add_argument("--profile", default="laptop", help="smoke, laptop (the default) or paper")
-    figures.add_argument(
-        "--formulation",
-        default="",
-        metavar="NAME",
-        help="plain, fused or native, for all runs but those with the hypergradient 'exact', which stay plain; "
-        "by default each run's own, fused where it can",
-    )
-    figures.add_argument("--only", type=_ids, default=[], metavar="ID,...", help="only these artefacts, as in WI-F12")
-    figures.add_argument("--jobs", type=_jobs, metavar="N", help="runs, and notebooks, at once; default: the cores")
-    figures.add_argument(
-        "--cluster",
-        type=Path,
-        metavar="FILE",
-        help="compute missing runs as jobs of Slurm, with the partition, account, cpus, gpus, memory_gb and minutes of "
-        "this TOML file; --jobs then counts notebooks only",
-    )
-    figures.add_argument(
-        "--out",
-        type=Path,
-        metavar="DIR",
-        help="default: figures at laptop, else .runs/out/PROFILE; with a formulation other than fused, "
-        ".runs/out/PROFILE-NAME",
-    )
-    figures.set_defaults(call=_figures)
+    _add_figures(commands)
+    _add_sweep(commands)
 
     refresh = commands.add_parser("notebooks", help="refresh the committed notebooks from the ones executed at laptop")
     refresh.set_defaults(call=_notebooks)
@@ -110,11 +88,82 @@ def parser(*, runs: bool) -> Parser:
     return top
 
 
+def _add_figures(commands: Any) -> None:
+    figures = commands.add_parser("figures", help="make tables and figures from runs, computing what is missing")
+    figures.add_argument("--profile", default="laptop", help="smoke, laptop (the default) or paper")
+    figures.add_argument(
+        "--formulation",
+        default="",
+        metavar="NAME",
+        help="plain, fused or native, for all runs but those with the hypergradient 'exact', which stay plain; "
+        "by default each run's own, fused where it can",
+    )
+    figures.add_argument("--paper", type=_filled, help="only artefacts of this paper, as in snas")
+    figures.add_argument(
+        "--only", type=_ids, default=[], metavar="ID,...", help="only these artefacts, as in WI-F12 or 'WI-*'"
+    )
+    figures.add_argument("--seeds", type=_seeds, default=[], metavar="N,...", help="default: those the profile reports")
+    figures.add_argument("--device", type=_filled, help="cpu, cuda, cuda:1, ...; default: $NAS_DEVICE, or cpu")
+    figures.add_argument("--jobs", type=_jobs, metavar="N", help="runs, and notebooks, at once; default: the cores")
+    figures.add_argument(
+        "--cluster",
+        type=_path,
+        metavar="FILE",
+        help="compute missing runs as jobs of Slurm, with the partition, account, cpus, gpus, memory_gb and minutes of "
+        "this TOML file; --jobs then counts notebooks only",
+    )
+    figures.add_argument("--explain", action="store_true", help="only say what would be computed, and why")
+    figures.add_argument(
+        "--out",
+        type=_path,
+        metavar="DIR",
+        help="default: figures at laptop, else .runs/out/PROFILE; with another formulation, device or seeds, "
+        ".runs/out/PROFILE-NAME",
+    )
+    figures.set_defaults(call=_figures)
+
+
+def _add_sweep(commands: Any) -> None:
+    sweep = commands.add_parser("sweep", help="a run at several values of its settings, as one table (CSV)")
+    sweep.add_argument("run", metavar="RUN", help="id of the run, as in W-DSNAS8")
+    sweep.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        dest="values",
+        metavar="SETTING=VALUE,...",
+        help="a setting by dotted name and its values, as in alpha.lr=0.01,0.03; all combinations are computed",
+    )
+    sweep.add_argument("--seeds", type=_seeds, default=[], metavar="N,...", help="default: 0")
+    sweep.add_argument("--profile", default="laptop", help="smoke, laptop (the default) or paper")
+    sweep.add_argument("--jobs", type=_jobs, metavar="N", help="runs at once; default: the cores")
+    sweep.add_argument("--table", default="", metavar="NAME", help="a table of the runs; default: the list of runs")
+    sweep.add_argument("--out", type=_path, metavar="FILE", help="default: standard output")
+    sweep.set_defaults(call=_sweep)
+
+
 def _ids(text: str) -> list[str]:
     ids = [part.strip() for part in text.split(",")]
     if not all(ids):
         raise argparse.ArgumentTypeError(f"give artefact ids with commas between them, as in WI-F1,WI-F3, not {text!r}")
     return ids
+
+
+def _seeds(text: str) -> list[int]:
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() for part in parts):
+        raise argparse.ArgumentTypeError(f"give seeds with commas between them, as in 5,6, not {text!r}")
+    return [int(part) for part in parts]
+
+
+def _filled(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("give a name, not nothing")
+    return text
+
+
+def _path(text: str) -> Path:
+    return Path(_filled(text))
 
 
 def _jobs(text: str) -> int:
@@ -137,18 +186,35 @@ def _picture(text: str) -> Path:
 
 
 def _figures(args: argparse.Namespace) -> int:
-    from nas_core.driver.figures import figures
+    from nas_core.driver.figures import explained, figures
     from nas_core.driver.plan import Plan
 
     plan = Plan(
         args.profile,
         formulation=args.formulation,
+        seeds=args.seeds,
+        device=args.device or "",
         only=args.only,
+        paper=args.paper or "",
         jobs=args.jobs,
         cluster=args.cluster,
         out=args.out,
     )
-    return figures(plan)
+    return explained(plan) if args.explain else figures(plan)
+
+
+def _sweep(args: argparse.Namespace) -> int:
+    from nas_core.driver.sweep import sweep_command
+
+    return sweep_command(
+        args.run,
+        args.values,
+        profile=args.profile,
+        seeds=args.seeds,
+        jobs=args.jobs,
+        table=args.table,
+        out=args.out,
+    )
 
 
 def _notebooks(args: argparse.Namespace) -> int:

@@ -1,16 +1,20 @@
-"""What a person chooses, for one notebook or for all: profile, seeds, formulation; and what follows from that.
+"""What a person chooses, for one notebook or for all: profile, seeds, formulation, device; and what follows from that.
 
 A notebook's session and the driver that executes notebooks both ask here, so they mean the same runs.
 """
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
 
 from nas_core.backends.formulations import FORMULATIONS
 from nas_core.errors import UserError, choose
 from nas_core.experiments import PROFILES, TUNING_SEEDS, configs, reporting_seeds
 from nas_core.files import repository
 from nas_core.runs import location
+from nas_core.trainers.devices import check_name
 from nas_core.trainers.methods import Exact, SecondOrder
 from nas_core.trainers.search_settings import SearchConfig
 from nas_core.trainers.settings import RunConfig
@@ -23,28 +27,44 @@ class Choice:
 
     ``seeds``: none means those that the profile reports. ``formulation``: of the supernets; "" leaves to each run
     its own. Runs of second order with the estimator 'exact' stay plain whatever is chosen: no other formulation has it.
+    ``device``: "" means ``$NAS_DEVICE``, or each run's own.
     """
 
-    def __init__(self, profile: str, seeds: Sequence[int] = (), formulation: str = "") -> None:
+    def __init__(self, profile: str, seeds: Sequence[int] = (), formulation: str = "", device: str = "") -> None:
         self.profile = choose("profile", profile, PROFILES)
         self.seeds = check_seeds(seeds) or reporting_seeds(profile)
         if formulation:
             choose("formulation", formulation, FORMULATIONS)
         self.formulation = formulation
+        self.device = device or os.environ.get("NAS_DEVICE", "")
+        if self.device:
+            check_name(self.device)
 
     def configs(self, run: str) -> list[RunConfig]:
         """One config a seed of the run ``run``; one that cannot be computed as chosen is a UserError."""
-        return [self._formulated(config) for config in configs(run, self.profile, self.seeds)]
+        return [self._as_chosen(config) for config in configs(run, self.profile, self.seeds)]
+
+    @property
+    def reported(self) -> bool:
+        """Whether it is what a profile reports: its seeds, the standard formulation, on a processor."""
+        usual = self.seeds == reporting_seeds(self.profile)
+        return usual and self.formulation in ("", STANDARD) and self.device in ("", "cpu")
 
     @property
     def folder(self) -> Path:
-        """Where executed notebooks go, and figures that are not the committed ones."""
+        """Where executed notebooks go, and figures that are not the committed ones: one folder for every choice."""
         name = self.profile
         if self.formulation not in ("", STANDARD):
             name += f"-{self.formulation}"
+        if self.device not in ("", "cpu"):
+            name += f"-{self.device.replace(':', '')}"
+        if self.seeds != reporting_seeds(self.profile):
+            name += "-seeds-" + "-".join(map(str, self.seeds))
         return location() / "out" / name
 
-    def _formulated(self, config: RunConfig) -> RunConfig:
+    def _as_chosen(self, config: RunConfig) -> RunConfig:
+        if self.device:
+            config = config.but(device=self.device)
         if not self.formulation or not isinstance(config, SearchConfig):
             return config
         if isinstance(config.method, SecondOrder) and isinstance(config.method.estimator, Exact):
@@ -59,17 +79,27 @@ def check_seeds(seeds: object) -> tuple[int, ...]:
     """``seeds`` as given to a notebook, checked: different non-negative integers, none of them for tuning."""
     if not isinstance(seeds, list | tuple):
         raise _bad_seed(seeds)
+    found: list[int] = []
     for seed in seeds:
-        if type(seed) is not int or seed < 0 or seed in TUNING_SEEDS or seeds.count(seed) > 1:
+        whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
+        if not whole or not 0 <= seed < 2**31 or seed in TUNING_SEEDS or seed in found:
             raise _bad_seed(seed)
-    return tuple(seeds)
+        found.append(int(seed))
+    return tuple(found)
 
 
 def _bad_seed(seed: object) -> UserError:
     return UserError(
-        f"seeds must be a list of different whole numbers from 0, as in [0, 1] (papermill: -y 'seeds: [0, 1]'), "
-        f"without {TUNING_SEEDS[0]} to {TUNING_SEEDS[-1]}, which chose the settings; not {seed!r}."
+        f"seeds must be a list of different whole numbers from 0, below 2**31, as in [0, 1] (papermill: -y 'seeds: "
+        f"[0, 1]'), without {TUNING_SEEDS[0]} to {TUNING_SEEDS[-1]}, which chose the settings; not {seed!r}."
     )
+
+
+def whole_number(name: str, value: object, least: int) -> int:
+    """A notebook's parameter ``name``, a whole number from ``least``; anything else is a :class:`UserError`."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise UserError(f"{name} must be a whole number from {least}, not {value!r}.")
+    return int(value)
 
 
 def shown(path: Path) -> str:

@@ -17,6 +17,8 @@ def choose(kind: str, name: str, allowed: Iterable[str]) -> str:
     options = list(allowed)
     if name in options:
         return name
+    if not options:
+        raise UserError(f"unknown {kind} {name!r}: there is none at all.")
     near = difflib.get_close_matches(str(name), options, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else "."
     raise UserError(f"unknown {kind} {name!r}{hint} Allowed: {', '.join(map(str, options))}.")

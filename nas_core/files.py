@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import sys
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -10,11 +11,24 @@ from pathlib import Path
 
 from nas_core.errors import UserError
 
+SYSTEMS = ("linux", "darwin")  # as Python names them; Windows's subsystem for Linux is one of them
+FULL = (errno.ENOSPC, errno.EDQUOT)
+WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+
+
+def check_system(platform: str = sys.platform) -> None:
+    """Raise :class:`UserError` where the locks and the process groups that runs rely on do not exist."""
+    if platform not in SYSTEMS:
+        raise UserError(f"nas_core runs on Linux and macOS, and on Windows within WSL, not on {platform!r}.")
+
+
+check_system()  # before modules are imported that other systems lack
+
 
 def location() -> Path:
     """Where records live: ``$NAS_RUNS``, or ``.runs`` beside the package's pyproject.toml, or in the current folder."""
     if chosen := os.environ.get("NAS_RUNS"):
-        return Path(chosen).expanduser().absolute()
+        return expanded(chosen)
     return (repository() or Path.cwd()) / ".runs"
 
 
@@ -30,8 +44,38 @@ def writing(path: Path, remedy: str = "name a writable folder in NAS_RUNS", acti
     try:
         yield
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise UserError(f"cannot {action} {path} ({reason}); free space there, or {remedy}.") from error
+        if error.errno in WITHOUT_LOCKS:
+            remedy = f"its file system has no locks: {remedy} on another one"
+        if error.errno in FULL:
+            remedy = f"free space there, or {remedy}"
+        raise UserError(f"cannot {action} {path} ({reason(error)}); {remedy}.") from error
+
+
+def reason(error: OSError) -> str:
+    """Why, as the system says it, without its capital letter."""
+    text = error.strerror or str(error) or type(error).__name__
+    return text[:1].lower() + text[1:]
+
+
+def expanded(path: str | Path) -> Path:
+    """``path`` from the root on, ~ and ~name being home folders; a :class:`UserError` where there is no such person."""
+    try:
+        whole = Path(path).expanduser()
+    except RuntimeError:
+        raise UserError(f"{str(path)!r} begins with the home folder of somebody who is not known here.") from None
+    return Path(os.path.abspath(whole))
+
+
+def check_can_write(folder: Path) -> None:
+    """Raise :class:`UserError` if ``folder`` can neither be made nor written to; nothing is made."""
+    nearest = folder
+    with writing(folder):
+        while not nearest.exists():
+            nearest = nearest.parent
+        if not nearest.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, f"{nearest} is not a folder")
+        if not os.access(nearest, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, f"{nearest} may not be written to")
 
 
 def make_folder(path: Path) -> Path:

@@ -14,10 +14,14 @@ from nas_core.choices import Choice, shown
 from nas_core.claims import CHECKS, Measured, Verdict, evaluate
 from nas_core.errors import UserError, choose
 from nas_core.experiments import EXPERIMENTS, RUN_IDS
+from nas_core.files import check_can_write
+from nas_core.parameters import check_injected
 from nas_core.runs import Record, obtain
+from nas_core.runs.progress import bar
 from nas_core.trainers.search_settings import SearchConfig
 from nas_core.trainers.settings import RunConfig
 
+LEFT, UNBROKEN = "text-align: left", "white-space: nowrap"  # an id such as C-W3a would break at its hyphen
 EXACT = "exact: no data set, no runs, the same at every profile"
 
 
@@ -25,7 +29,8 @@ class Verdicts(tuple[Verdict, ...]):
     """Verdicts that a notebook shows as a table."""
 
     def _repr_html_(self) -> str:
-        return report.verdict_table(self).to_html(float_format="{:.3g}".format, na_rep="")
+        html = report.verdict_table(self).to_html(float_format="{:.3g}".format, na_rep="")
+        return html.replace("<td>", f'<td style="{LEFT}">').replace("<th>", f'<th style="{LEFT}; {UNBROKEN}">')
 
     def __repr__(self) -> str:
         return report.verdict_text(self)
@@ -35,13 +40,15 @@ class Session:
     """Everything that one notebook needs from the project, for one profile, its seeds and one formulation.
 
     ``profile``: "" means ``$NAS_PROFILE``, or laptop; ``seeds``: none means those that the profile reports;
-    ``formulation``: "" means ``$NAS_FORMULATION``, or each run's own. A bad parameter is a :class:`UserError` before
-    anything is computed.
+    ``formulation``: "" means ``$NAS_FORMULATION``, or each run's own; the device is ``$NAS_DEVICE``, or each run's own.
+    A bad parameter, also one that papermill was given and the notebook does not have, is a :class:`UserError` before
+    anything is computed; so is a folder for results that cannot be written to.
     """
 
     def __init__(
         self, notebook: str, *, profile: str = "", seeds: Sequence[int] = (), formulation: str = ""
     ) -> None:
+        check_injected()
         plugins.load_all()
         self.notebook = notebook
         self.choice = Choice(
@@ -52,6 +59,7 @@ class Session:
         self.profile = self.choice.profile
         self.seeds = self.choice.seeds
         self.out = Path(os.environ.get("NAS_OUT") or self.choice.folder)
+        check_can_write(self.out)
         self._watched = "NAS_DRIVER" not in os.environ  # otherwise nobody looks while it runs
         torch.set_num_threads(1)  # as in every run: networks this small only lose by more, and numbers depend on it
         self._records: dict[str, list[Record]] = {}
@@ -84,7 +92,11 @@ class Session:
 
     def progress(self, steps: int, label: str) -> Iterable[int]:
         """The numbers 0 to ``steps`` - 1, with a progress bar where a person is watching; for live miniatures."""
-        return tqdm(range(steps), desc=label, disable=not self._watched, leave=False)
+        return bar(range(steps), desc=label, disable=not self._watched)
+
+    def busy(self, label: str) -> tqdm:
+        """A line that is there as long as its ``with`` block lasts where a person is watching: "drawing WI-F3 ..."."""
+        return bar(total=1, desc=label, bar_format="{desc} ...", disable=not self._watched)
 
     def verdicts(self, artefact: str, measured: Measured | None = None) -> Verdicts:
         """The verdicts on all claims that claims.csv ties to an artefact.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,9 +21,14 @@ def pytest_collectstart(collector: pytest.Collector) -> None:
         collector.skip_compare += NOT_COMPARED
 
 
+def kernels_lock() -> Path:
+    """A file of this person's own: one that belongs to another person of the machine cannot be opened."""
+    return Path(tempfile.gettempdir()) / f"nas-core-kernels-{os.getuid()}.lock"
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup() -> Iterator[None]:
     """Two kernels that start at once may be given the same ports, and nbval does not try again."""
-    with open(Path(tempfile.gettempdir()) / "nas-core-kernels.lock", "w") as lock:
+    with open(kernels_lock(), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         return (yield)

@@ -23,7 +23,7 @@ from nas_core.driver import figures as driver
 from nas_core.driver.plan import Plan
 from nas_core.errors import UserError
 from nas_core.files import write_together
-from nas_core.runs import RunsFailed
+from nas_core.runs import RunsFailed, State
 
 
 class Project:
@@ -344,6 +344,15 @@ def test_the_project_is_checked_before_anything_runs(
         (["--only", "WI-A,WI-X"], "unknown artefact 'WI-X'"),
         (["--only", "WI-C"], "WI-C exists in the matrix but no notebook makes it yet. Allowed: WI-A, WI-B."),
         (["--only", "WI-A,,"], "commas between them"),
+        (["--only", "SN-*"], "unknown artefact 'SN-*'. Allowed: WI-A, WI-B."),
+        (["--paper", "wirin"], "unknown paper 'wirin'; did you mean 'wiring'? Allowed: wiring."),
+        (["--paper", ""], "give a name, not nothing"),
+        (["--out", ""], "give a name, not nothing"),
+        (["--out", "~nosuchuser/x"], "the home folder of somebody who is not known here"),
+        (["--seeds", "1,x"], "give seeds with commas between them, as in 5,6, not '1,x'"),
+        (["--seeds", "100"], "without 100 to 109, which chose the settings; not 100."),
+        (["--seeds", "4611686018427387904"], "not 4611686018427387904."),
+        (["--device", "gpu"], "unknown device 'gpu'. Allowed: cpu; cuda"),
         (["--jobs", "0"], "give a whole number from 1, not '0'"),
         (["--jobs", "two"], "give a whole number from 1, not 'two'"),
         (["--prof", "smoke"], "unrecognized arguments: --prof"),
@@ -470,3 +479,79 @@ def wait(condition: Callable[[], object], seconds: float = 60) -> None:
     while not condition():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.05)
+
+
+def chosen(**choice: object) -> list[str]:
+    """The artefacts of a plan."""
+    return list(Plan("smoke", **choice).artefacts)  # type: ignore[arg-type]
+
+
+def test_artefacts_are_chosen_by_paper_and_pattern(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = fake_project.artefacts()
+    table.loc["WI-B", "paper"] = "snas"
+    monkeypatch.setattr(papers, "artefacts", lambda: table)
+    assert chosen(out=project.out) == chosen(only=["WI-*"], out=project.out) == ["WI-A", "WI-B"]
+    assert chosen(only=["*-B", "WI-A"], out=project.out) == ["WI-A", "WI-B"]
+    assert chosen(paper="snas", out=project.out) == ["WI-B"]
+    assert chosen(paper="wiring", only=["WI-[A-C]"], out=project.out) == ["WI-A"]
+    assert list(Plan("smoke", paper="snas", out=project.out).notebooks) == ["02_other"]
+    with pytest.raises(UserError, match=r"^unknown artefact 'WI-A'.* Allowed: WI-B\.$"):
+        chosen(paper="snas", only=["WI-A"], out=project.out)
+    table.loc["WI-B", "notebook"] = ""
+    with pytest.raises(UserError, match=r"^no notebook makes an artefact of snas yet\.$"):
+        chosen(paper="snas", out=project.out)
+
+
+def test_other_seeds_reach_runs_and_notebooks_and_no_committed_figure(
+    project: Project, asked: list, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(project.notebooks, "01_good", SAVE, "assert seeds == [5, 6], seeds", 'save("WI-A", 1.0)')
+    plan_of_two = Plan("smoke", only=["WI-A"], seeds=[5, 6])
+    assert plan_of_two.out == project.store / "out" / "smoke-seeds-5-6"
+    assert driver.figures(plan_of_two, project.said.append) == 0, project.text
+    assert {config.seed for config in asked} == {5, 6}
+    assert "profile smoke, seeds 5, 6: 1 artefacts" in project.text
+    monkeypatch.setattr(plan, "repository", lambda: project.store)
+    for choice in ({"seeds": [5]}, {"device": "cuda"}):
+        assert Plan("laptop", only=["WI-A"], **choice).out.parent == project.store / "out"
+
+
+def test_device_is_the_option_or_the_variable(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    def devices(device: str = "") -> set[str]:
+        return {config.device for config in Plan("smoke", only=["WI-A"], device=device, out=project.out).configs}
+
+    assert devices() == {"cpu"}
+    assert devices("cuda:1") == {"cuda:1"}
+    monkeypatch.setenv("NAS_DEVICE", "cuda")
+    assert devices() == {"cuda"}
+    assert devices("cpu") == {"cpu"}
+    monkeypatch.setenv("NAS_DEVICE", "gpu")
+    with pytest.raises(UserError, match="unknown device 'gpu'"):
+        devices()
+
+
+def test_explain_says_what_would_be_done_and_does_nothing(
+    project: Project, asked: list, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["figures", "--profile", "smoke", "--only", "WI-A", "--out", str(project.out), "--explain"]
+    assert __main__.main(arguments) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0].partition("-smoke-")[0] for line in lines[1:-2]] == ["W-DSNAS8", "W-DSNAS8"]
+    assert all(line.endswith("compute: no record") for line in lines[1:-2])
+    assert lines[-2:] == ["  01_good: executed, for WI-A", "0 of 2 runs are there; nothing was computed"]
+    assert asked == []
+    assert not project.out.exists()
+    assert not project.store.exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "todo"),
+    [("found", "read"), ("changed", "replay, and compute if that differs"), ("needs", "decide later")],
+)
+def test_explain_tells_states_apart(
+    project: Project, monkeypatch: pytest.MonkeyPatch, kind: str, todo: str
+) -> None:
+    monkeypatch.setattr(driver, "explain", lambda configs: [(each, State(kind, "so it is")) for each in configs])
+    driver.explained(Plan("smoke", only=["WI-A"], out=project.out), project.said.append)
+    assert project.text.count(f" {todo}: so it is") == 2
+    assert f"{2 * (kind == 'found')} of 2 runs are there" in project.text

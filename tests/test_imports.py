@@ -23,7 +23,7 @@ ORDER = [
     {"trainers"},
     {"experiments"},
     {"runs"},
-    {"choices", "claims"},
+    {"choices", "claims", "parameters"},
     {"report"},
     {"session"},
     {"driver"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import fake_project
@@ -81,3 +82,23 @@ def test_an_unknown_grade_or_paper_is_named(
 ) -> None:
     assert __main__.main(["claims", *option]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("value", "2"), ("value", True), ("verdict", 3), ("interval", ["a", "b"]), ("interval", [1]), ("seeds", 3)],
+)
+def test_a_field_of_another_type_is_damage(folder: Path, field: str, value: object) -> None:
+    path = folder / "wiring" / "WI-B.json"
+    content = json.loads(path.read_text())
+    content["claims"][0][field] = value
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"WI-B.json is damaged \((Type|Value)Error"):
+        ledger(folder)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "[]", '{"claims": ["x"], "profile": "p"}'])
+def test_json_of_another_shape_is_damage(folder: Path, text: str) -> None:
+    (folder / "wiring" / "WI-B.json").write_text(text)
+    with pytest.raises(UserError, match=r"WI-B.json is damaged"):
+        ledger(folder)

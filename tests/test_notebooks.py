@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import json
+import os
+import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -14,6 +18,7 @@ import nbformat
 import notebook_guards as guards
 import pandas as pd
 import pytest
+from jupyter_server.services.contents.filemanager import AsyncFileContentsManager
 from nbformat import v4
 
 from nas_core import papers
@@ -159,3 +164,22 @@ def test_nbval_compares_what_is_printed_and_nothing_else(tmp_path: Path) -> None
     done = subprocess.run([*command, str(tmp_path)], cwd=tmp_path, capture_output=True, text=True)
     assert "1 failed, 1 passed" in done.stdout
     assert "FAILED other.ipynb::Cell 0" in done.stdout
+
+
+def test_two_persons_of_a_machine_do_not_share_a_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file in the folder for temporary files belongs to who makes it, and cannot be opened by others."""
+    found = runpy.run_path(str(REPO / "notebooks" / "conftest.py"))
+    mine = found["kernels_lock"]()
+    monkeypatch.setattr(os, "getuid", lambda: 12345)
+    assert found["kernels_lock"]() != mine
+    assert found["kernels_lock"]().parent == mine.parent
+
+
+def test_the_file_browser_shows_notebooks_alone() -> None:
+    """As `make lab` starts it."""
+    said = subprocess.run(["make", "-n", "lab"], cwd=REPO, capture_output=True, text=True, check=True).stdout
+    hidden = re.search(r'--ContentsManager\.hide_globs="(.*?)"', said)
+    assert hidden is not None
+    manager = AsyncFileContentsManager(root_dir=str(REPO / "notebooks"), hide_globs=ast.literal_eval(hidden[1]))
+    shown = {path.suffix for path in (REPO / "notebooks").iterdir() if manager.should_list(path.name)}
+    assert shown == {".ipynb"}

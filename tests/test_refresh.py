@@ -104,3 +104,13 @@ def test_a_failed_or_noisy_execution_is_refused(executed: tuple[Path, Path]) -> 
     nbformat.write(notebook, done / "01_x.ipynb")
     with pytest.raises(UserError, match=r"01_x.ipynb, cell 4: error or stderr: 'x.py:1: UserWarning: y'"):
         refresh()
+
+
+def test_what_a_progress_bar_left_stays_out(executed: tuple[Path, Path]) -> None:
+    _, done = executed
+    notebook = nbformat.read(done / "01_x.ipynb", 4)
+    left, kept = (v4.new_output("display_data", data={"text/plain": text}) for text in ("", "a"))
+    notebook.cells[-1].outputs = [left, kept]
+    nbformat.write(notebook, done / "01_x.ipynb")
+    (output,) = json.loads(refresh()[0].read_text())["cells"][-1]["outputs"]
+    assert output["data"] == {"text/plain": ["a"]}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import fake_project
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -18,7 +19,7 @@ from nas_core.claims import CHECKS, Verdict
 from nas_core.claims.check import Check
 from nas_core.errors import UserError
 from nas_core.experiments import RUN_IDS, TUNING_SEEDS, configs
-from nas_core.runs import Record
+from nas_core.runs import Record, progress
 from nas_core.session import Session
 from nas_core.trainers.methods import Exact, SecondOrder
 from nas_core.trainers.result import Result
@@ -28,7 +29,7 @@ from nas_core.trainers.settings import RunConfig
 @pytest.fixture(autouse=True)
 def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No variables of the caller's, and a store of the test's own."""
-    for name in ("NAS_PROFILE", "NAS_OUT", "NAS_FORMULATION", "NAS_DRIVER"):
+    for name in ("NAS_PROFILE", "NAS_OUT", "NAS_FORMULATION", "NAS_DRIVER", "NAS_DEVICE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NAS_RUNS", str(tmp_path / "store"))
 
@@ -273,3 +274,84 @@ def test_a_user_error_shows_as_one_sentence_in_a_notebook() -> None:
     shell._showtraceback = lambda kind, value, lines: shown.extend(lines)  # type: ignore[method-assign]
     shell.run_cell("from nas_core.session import Session; Session('x', profile='labtop')")
     assert shown == ["UserError: unknown profile 'labtop'; did you mean 'laptop'? Allowed: smoke, laptop, paper."]
+
+
+def test_verdicts_in_a_notebook_are_left_aligned_with_unbroken_ids(saved: list[dict[str, Any]]) -> None:
+    html = Session("01_good", profile="smoke").verdicts("WI-A")._repr_html_()
+    assert re.search(r'<th style="text-align: left; white-space: nowrap">C-Ax</th>', html)
+    assert '<td style="text-align: left">holds</td>' in html
+    assert "<td>" not in html
+    assert "<th>" not in html
+
+
+def test_progress_in_a_notebook_is_not_on_standard_error_and_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    s = Session("05_wiring_evolution", profile="smoke")
+    assert list(s.progress(2, "live")) == [0, 1]
+    with s.busy("drawing WI-F1"):
+        pass
+    assert "drawing WI-F1 ..." in capsys.readouterr().err
+    outputs: list[list[str]] = []
+
+    class Output(list):
+        def update(self, data: dict[str, str], raw: bool) -> None:
+            self.append(data["text/plain"])
+
+    def display(data: dict[str, str], raw: bool, display_id: bool) -> Output:
+        outputs.append(Output([data["text/plain"]]))
+        return outputs[-1]  # type: ignore[return-value]
+
+    monkeypatch.setattr("IPython.display.display", display)
+    monkeypatch.setattr(progress, "in_notebook", lambda: True)
+    assert list(s.progress(2, "live")) == [0, 1]
+    with s.busy("drawing WI-F1"):
+        pass
+    printed = capsys.readouterr()
+    assert printed.err == printed.out == ""
+    live, drawing = outputs
+    assert live[0].startswith("live: ")
+    assert drawing[0] == "drawing WI-F1 ..."
+    assert live[-1] == drawing[-1] == ""
+
+
+def test_the_device_is_the_variables(obtained: list, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NAS_DEVICE", "cuda")
+    s = Session("05_wiring_evolution", profile="smoke")
+    assert "cuda\n" in str(s)
+    assert s.records("W-DSNAS8")[0].config.device == "cuda"
+    assert s.out.name == "smoke-cuda"
+    monkeypatch.setenv("NAS_DEVICE", "gpu")
+    with pytest.raises(UserError, match="unknown device 'gpu'"):
+        Session("05_wiring_evolution", profile="smoke")
+
+
+def test_a_folder_that_cannot_be_written_to_is_said_first(tmp_path: Path) -> None:
+    (tmp_path / "store").write_text("")
+    with pytest.raises(UserError, match=r"store is not a folder\); name a writable folder in NAS_RUNS"):
+        Session("05_wiring_evolution", profile="smoke")
+
+
+def test_what_papermill_injects_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise UserError("asked first")
+
+    monkeypatch.setattr(session, "check_injected", refuse)
+    with pytest.raises(UserError, match="asked first"):
+        Session("05_wiring_evolution", profile="labtop")
+
+
+@pytest.mark.parametrize("stored", [True, False], ids=["record", "live result"])
+def test_a_live_result_and_a_stored_record_are_read_alike(tmp_path: Path, stored: bool) -> None:
+    result = Result({"losses": pd.DataFrame({"L": [1.0]})}, {"prob": np.ones(2)})
+    (config,) = configs("W-DSNAS8", "smoke", [0])
+    got = Record(config, tmp_path, {}, result) if stored else result
+    copy = got.table("losses")
+    copy.loc[0, "L"] = 9.0
+    assert got.table("losses")["L"].tolist() == [1.0]
+    assert got.array("prob").tolist() == [1.0, 1.0]
+    assert got.genotypes == got.weights == {}
+    with pytest.raises(UserError, match=r"unknown table 'loss'; did you mean 'losses'\?"):
+        got.table("loss")
+    with pytest.raises(UserError, match=r"unknown array 'p'. Allowed: prob\."):
+        got.array("p")

@@ -16,6 +16,8 @@ from nbformat import NotebookNode
 from nas_core.driver import child
 from nas_core.driver.kernels import environment, prepare
 from nas_core.driver.plan import Plan
+from nas_core.experiments import reporting_seeds
+from nas_core.files import reason
 
 # Not by the module's name, for which Python would look in the current folder first.
 PAPERMILL = (sys.executable, "-P", child.__file__)
@@ -70,7 +72,7 @@ def _one(plan: Plan, folder: Path, name: str, failed_runs: Mapping[str, str], li
         if not failure:
             failed.unlink(missing_ok=True)
     except OSError as error:  # a full disk, say
-        failure = f"{(error.strerror or str(error)).lower()}: {error.filename or folder}"
+        failure = f"{reason(error)}: {error.filename or folder}"
     return Executed(name, failed if failure else done, saved, time.perf_counter() - begun, failure)
 
 
@@ -89,6 +91,8 @@ def _execute(plan: Plan, name: str, executed: Path, listening: int) -> str | Non
         "--start-timeout", "120",
         "--no-progress-bar",
     ]  # fmt: skip
+    if plan.choice.seeds != reporting_seeds(plan.choice.profile):
+        command += ["--parameters_yaml", f"seeds: {list(plan.choice.seeds)}"]
     variables = environment(plan, executed.with_suffix(""))
     code = BROKEN
     for _ in range(2):

@@ -13,14 +13,16 @@ from tqdm import tqdm
 from nas_core import papers, report
 from nas_core.driver.execute import Executed, execute
 from nas_core.driver.ledger import ledger
-from nas_core.driver.plan import Plan
+from nas_core.driver.plan import Plan, make_writable
 from nas_core.errors import UserError
+from nas_core.experiments import reporting_seeds
 from nas_core.files import write_atomic
 from nas_core.report.compare import MISSING
 from nas_core.report.save import write_files
-from nas_core.runs import RunsFailed, obtain
+from nas_core.runs import RunsFailed, State, explain, obtain
 from nas_core.runs.lock import lock
 from nas_core.runs.pool import watched
+from nas_core.runs.states import CHANGED, FOUND, NEEDS
 
 Echo = Callable[[str], None]
 FAILED = "failed"
@@ -43,11 +45,8 @@ def figures(plan: Plan, echo: Echo = tqdm.write) -> int:
 
     What is in the plan's output folder is replaced artefact by artefact, each in a moment.
     """
-    formulation = f", formulation {plan.choice.formulation}" if plan.choice.formulation else ""
-    echo(
-        f"profile {plan.choice.profile}{formulation}: {len(plan.artefacts)} artefacts from {len(plan.notebooks)} "
-        f"notebooks, which need {len(plan.configs)} runs; output: {plan.out}"
-    )
+    make_writable(plan.out)
+    echo(headline(plan))
     failed: dict[str, str] = {}
     try:
         obtain(plan.configs, jobs=plan.jobs, cluster=plan.cluster, echo=echo)
@@ -60,6 +59,47 @@ def figures(plan: Plan, echo: Echo = tqdm.write) -> int:
             rows += _report(plan, done, echo)
     rows += _write_ledger(plan, echo)
     return int(_summarise(rows, echo) > 0)
+
+
+def explained(plan: Plan, echo: Echo = print) -> int:
+    """Say what :func:`figures` would do about every run, and why, and which notebooks it would execute; returns 0."""
+    echo(headline(plan))
+    states = explain(plan.configs)
+    for config, state in states:
+        echo(f"  {config.key():44} {_todo(state)}: {state}")
+    for name in plan.notebooks:
+        made = [key for key, notebook in plan.artefacts.items() if notebook == name]
+        echo(f"  {name}: executed, for {', '.join(made) or 'no artefact'}")
+    found = sum(state.kind == FOUND for _, state in states)
+    echo(f"{found} of {len(states)} runs are there; nothing was computed")
+    return 0
+
+
+def _todo(state: State) -> str:
+    """What becomes of a run in this state."""
+    if state.kind == FOUND:
+        return "read"
+    if state.kind == CHANGED:
+        return "replay, and compute if that differs"
+    if state.kind == NEEDS:
+        return "decide later"
+    return "compute"
+
+
+def headline(plan: Plan) -> str:
+    """One line: what is made from what, and where it goes."""
+    choice = plan.choice
+    parts = [f"profile {choice.profile}"]
+    if choice.formulation:
+        parts.append(f"formulation {choice.formulation}")
+    if choice.device:
+        parts.append(f"device {choice.device}")
+    if choice.seeds != reporting_seeds(choice.profile):
+        parts.append(f"seeds {', '.join(map(str, choice.seeds))}")
+    return (
+        f"{', '.join(parts)}: {len(plan.artefacts)} artefacts from {len(plan.notebooks)} "
+        f"notebooks, which need {len(plan.configs)} runs; output: {plan.out}"
+    )
 
 
 def sweep(out: Path) -> None:

@@ -35,6 +35,7 @@ def environment(plan: Plan, saved: Path) -> dict[str, str]:
     ours = {
         "NAS_PROFILE": plan.choice.profile,
         "NAS_FORMULATION": plan.choice.formulation,
+        "NAS_DEVICE": plan.choice.device,
         "NAS_OUT": str(saved),
         "NAS_DRIVER": shown(plan.out),
         "NAS_RUNS": str(location()),

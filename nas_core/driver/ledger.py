@@ -68,7 +68,7 @@ def _found(folder: Path, artefact: str) -> dict[str, dict[str, Any]]:
     try:
         content = json.loads(path.read_text("utf8"))
         return {claim["id"]: _row(claim, content["profile"]) for claim in content["claims"]}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         why = f"{type(error).__name__}: {error}"
         raise UserError(f"{path} is damaged ({why}); remove it or make it anew.") from error
 
@@ -76,11 +76,23 @@ def _found(folder: Path, artefact: str) -> dict[str, dict[str, Any]]:
 def _row(claim: dict[str, Any], profile: str) -> dict[str, Any]:
     low, high = claim["interval"] or (None, None)
     return {
-        "verdict": claim["verdict"],
-        "value": claim["value"],
-        "threshold": claim["threshold"],
+        "verdict": _text(claim["verdict"]),
+        "value": _number(claim["value"]),
+        "threshold": _text(claim["threshold"]),
         "seeds": " ".join(map(str, claim["seeds"])),
-        "low": low,
-        "high": high,
-        "profile": profile,
+        "low": _number(low),
+        "high": _number(high),
+        "profile": _text(profile),
     }
+
+
+def _number(value: Any) -> float | None:
+    if value is not None and type(value) not in (int, float):
+        raise TypeError(f"{value!r} stands where a number should")
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} stands where a text should")
+    return value

@@ -1,16 +1,16 @@
 """What a call of ``figures`` will do, checked in full before anything is computed."""
 
 import json
-import os
 import tempfile
 from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from nas_core import data, papers
-from nas_core.choices import STANDARD, Choice
+from nas_core.choices import Choice
 from nas_core.driver.ledger import check_artefacts
 from nas_core.errors import UserError, choose
-from nas_core.files import repository, writing
+from nas_core.files import expanded, repository, writing
 from nas_core.runs import Cluster
 from nas_core.runs.pool import default_jobs
 from nas_core.trainers.settings import RunConfig
@@ -21,10 +21,11 @@ PARAMETERS = ("profile", "seeds")  # every notebook's parameters cell has these
 class Plan:
     """A checked call: nothing in it can still turn out to be misspelt.
 
-    ``only``: the artefacts asked for; if none, all that have a notebook, and every notebook. A notebook is executed
-    from top to bottom, so the runs of all its artefacts are needed, whichever were asked for. ``formulation``: see
-    :class:`nas_core.choices.Choice`; ``cluster``: a file with the settings of :class:`nas_core.runs.Cluster`. Anything
-    wrong is a :class:`UserError` before anything is computed.
+    ``only``: the artefacts asked for, by id or pattern (``WI-*``), and ``paper`` their paper; if none, all that have a
+    notebook, and every notebook. A notebook is executed from top to bottom, so the runs of all its artefacts are
+    needed, whichever were asked for. ``formulation``, ``seeds`` and ``device``: see :class:`nas_core.choices.Choice`;
+    ``cluster``: a file with the settings of :class:`nas_core.runs.Cluster`. Anything wrong is a :class:`UserError`
+    before anything is computed; nothing is written.
     """
 
     def __init__(
@@ -32,23 +33,26 @@ class Plan:
         profile: str,
         *,
         formulation: str = "",
+        seeds: Sequence[int] = (),
+        device: str = "",
         only: Sequence[str] = (),
+        paper: str = "",
         jobs: int | None = None,
         cluster: Path | None = None,
         out: Path | None = None,
     ) -> None:
-        self.choice = Choice(profile, formulation=formulation)
-        self.artefacts = _chosen(only)  # each with the name of its notebook
+        self.choice = Choice(profile, seeds, formulation, device)
+        self.artefacts = _chosen(only, paper)  # each with the name of its notebook
         names = set(self.artefacts.values())
         folder = notebooks_folder()
-        if not only:
+        if not only and not paper:
             names.update(path.stem for path in folder.glob("*.ipynb"))
         self.runs = {name: papers.runs_of(name) for name in sorted(names)}  # that each notebook may ask for
         self._configs = {run: self.choice.configs(run) for runs in self.runs.values() for run in runs}
         _check_data(self.configs)
         self.notebooks = {name: check_notebook(folder / f"{name}.ipynb") for name in self.runs}  # those to execute
         self.work = self.choice.folder  # for executed notebooks and everything unfinished
-        self.out = check_writable(out or self._usual_folder())
+        self.out = expanded(out or self._usual_folder())
         others = [key for key in papers.artefacts().index if key not in self.artefacts]
         check_artefacts(self.out, others)
         self.jobs = jobs or default_jobs()
@@ -64,9 +68,9 @@ class Plan:
         return [config for run in self.runs[notebook] for config in self._configs[run]]
 
     def _usual_folder(self) -> Path:
-        """The committed figures, if these are to replace them: of the laptop profile and the standard formulation."""
+        """The committed figures, if these are to replace them: what the laptop profile reports."""
         root = repository()
-        committed = self.choice.profile == "laptop" and self.choice.formulation in ("", STANDARD)
+        committed = self.choice.profile == "laptop" and self.choice.reported
         return root / "figures" if committed and root is not None else self.work
 
 
@@ -97,14 +101,12 @@ def check_notebook(path: Path) -> Path:
     return path
 
 
-def check_writable(folder: Path) -> Path:
-    """``folder``, made if needed, as an absolute path; a :class:`UserError` if one cannot write there."""
-    folder = Path(os.path.abspath(folder.expanduser()))
+def make_writable(folder: Path) -> None:
+    """Make ``folder`` if needed; a :class:`UserError` if one cannot write there."""
     with writing(folder, "choose another --out"):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as probe:
             probe.write(b"\0" * 65536)
-    return folder
 
 
 def _check_data(configs: Iterable[RunConfig]) -> None:
@@ -113,12 +115,28 @@ def _check_data(configs: Iterable[RunConfig]) -> None:
         data.load(source.name, train=source.train, search=source.search, valid=source.valid, test=source.test)
 
 
-def _chosen(only: Sequence[str]) -> dict[str, str]:
+def _chosen(only: Sequence[str], paper: str) -> dict[str, str]:
     """The artefacts asked for, or all that can be made, each with its notebook."""
-    notebook = {str(key): str(name) for key, name in papers.artefacts()["notebook"].items()}
-    made = {key: name for key, name in notebook.items() if name}
-    for key in only:
-        choose("artefact", key, notebook)
-        if key not in made:
-            raise UserError(f"{key} exists in the matrix but no notebook makes it yet. Allowed: {', '.join(made)}.")
-    return {key: name for key, name in made.items() if not only or key in only}
+    table = papers.artefacts()
+    made = {str(key): str(name) for key, name in table["notebook"].items() if name}
+    if paper:
+        choose("paper", paper, dict.fromkeys(table["paper"]))
+        made = {key: name for key, name in made.items() if table["paper"][key] == paper}
+        if not made:
+            raise UserError(f"no notebook makes an artefact of {paper} yet.")
+    if not only:
+        return made
+    wanted: set[str] = set()
+    for pattern in only:
+        wanted.update(_matching(pattern, made))
+    return {key: name for key, name in made.items() if key in wanted}
+
+
+def _matching(pattern: str, made: Iterable[str]) -> list[str]:
+    """Those of the artefacts that can be made which a pattern, or an id, means; none is a :class:`UserError`."""
+    found = [key for key in made if fnmatchcase(key, pattern)]
+    if found:
+        return found
+    if pattern in papers.artefacts().index and papers.artefacts()["notebook"][pattern] == "":
+        raise UserError(f"{pattern} exists in the matrix but no notebook makes it yet. Allowed: {', '.join(made)}.")
+    return [choose("artefact", pattern, made)]

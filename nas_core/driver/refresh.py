@@ -93,7 +93,9 @@ def _without_noise(output: NotebookNode) -> NotebookNode:
 
 
 def _says_something(output: NotebookNode) -> bool:
-    return output.output_type != "stream" or bool(output.text.strip())
+    if output.output_type == "stream":
+        return bool(output.text.strip())
+    return output.get("data") != {"text/plain": ""}  # a progress bar's; see nas_core.runs.progress
 
 
 def _without_paths(text: str) -> str:

@@ -53,7 +53,7 @@ def compare(old: str | Path, new: str | Path) -> Difference:
         return Difference(NEW)
     try:
         before, held = _read(old)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return Difference(CHANGED, (f"the older one is damaged ({type(error).__name__})",))
     after, holds = _read(new)
     verdicts = _changed_verdicts(held, holds)

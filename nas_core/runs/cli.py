@@ -6,11 +6,13 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from nas_core.errors import UserError, choose
+from nas_core.errors import UserError
 from nas_core.files import writing
 from nas_core.runs import checkpoints, heartbeat, sources
+from nas_core.runs.find import keys as all_keys
+from nas_core.runs.find import one_key
 from nas_core.runs.lock import holder, unlock
-from nas_core.runs.store import RECORD, folder_of, location, read
+from nas_core.runs.store import RECORD, folder_of, read
 from nas_core.runs.tree import Damaged
 
 
@@ -123,15 +125,7 @@ def _unlock(args: Namespace) -> int:
 
 def _keys(given: list[str]) -> list[str]:
     """The keys that begin as ``given``, each the only one; those of all runs in the store if none is given."""
-    every = sorted(folder.name for folder in (location() / "records").glob("[!.]*") if folder.is_dir())
     if not given:
-        return every
-    found = []
-    for beginning in given:
-        begun = [key for key in every if key.startswith(beginning)]
-        if beginning in every:
-            begun = [beginning]
-        if len(begun) > 1:
-            raise UserError(f"{beginning!r} is the beginning of {len(begun)} keys: {', '.join(begun)}.")
-        found += begun or [choose("record", beginning, every)]
+        return all_keys()
+    found = [one_key(beginning) for beginning in given]
     return list(dict.fromkeys(found))

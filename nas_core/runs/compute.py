@@ -1,5 +1,6 @@
 """One run from config to record: found, still valid, resumed or started, by the process that holds its lock."""
 
+import math
 import platform
 import resource
 import time
@@ -126,7 +127,7 @@ def _train(run: Run, why: str, say: Say, look: Look) -> None:
     mark = time.monotonic()
     with Heartbeat(run.folder, trainer.total, trainer.done) as heart:
         while trainer.done < trainer.total:
-            step(trainer, progress.anchors)
+            _check_loss(step(trainer, progress.anchors), trainer)
             if heart.beat(trainer.done):
                 look()
             now = time.monotonic()
@@ -135,6 +136,15 @@ def _train(run: Run, why: str, say: Say, look: Look) -> None:
                 mark = now
                 _save(run, progress)
         _finish(run, progress)
+
+
+def _check_loss(loss: object, trainer: Trainer) -> None:
+    """A loss that is not finite spoils all later numbers: say so at once."""
+    if isinstance(loss, float) and not math.isfinite(loss):
+        raise UserError(
+            f"the loss of step {trainer.done} of {trainer.total} is {loss}; most likely a learning "
+            "rate is too high, or a temperature too low."
+        )
 
 
 def _begin(run: Run, say: Say) -> tuple[Progress, str]:

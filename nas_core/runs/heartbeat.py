@@ -64,7 +64,7 @@ def read(folder: Path) -> Beat | None:
     """The last heartbeat of the run in ``folder``, if there is one."""
     try:
         beat = Beat(**json.loads((folder / FILE).read_bytes()))
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
     numbers = (beat.done, beat.total, beat.first)
     whole = all(type(number) is int for number in numbers) and 0 <= beat.first <= beat.done <= beat.total

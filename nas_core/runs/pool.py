@@ -12,6 +12,7 @@ from nas_core.runs.progress import Progress, watched
 from nas_core.runs.replay import Build
 from nas_core.runs.slot import Slot
 from nas_core.runs.store import folder_of
+from nas_core.trainers.devices import check_present
 from nas_core.trainers.settings import RunConfig
 
 __all__ = ["Progress", "default_jobs", "run_all", "watched"]
@@ -22,7 +23,7 @@ def default_jobs() -> int:
     """How many runs at once: ``$NAS_JOBS``, or as many as there are cores for this process."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     text = os.environ.get("NAS_JOBS", str(cores))
-    if not text.isdigit() or int(text) < 1:
+    if not text.isdecimal() or int(text) < 1:
         raise UserError(f"NAS_JOBS must be a whole number from 1, not {text!r}.")
     return int(text)
 
@@ -30,8 +31,11 @@ def default_jobs() -> int:
 def run_all(configs: Sequence[RunConfig], build: Build, jobs: int, progress: Progress) -> dict[str, str]:
     """Bring the records of all ``configs`` about; returns what went wrong, by key.
 
-    ``configs``: needed ones first; what they need and is not among them has a valid record.
+    ``configs``: needed ones first; what they need and is not among them has a valid record. A device that is not here
+    is a :class:`UserError` before anything is computed.
     """
+    for device in {config.device for config in configs}:
+        check_present(device)
     schedule = Schedule(configs, progress)
     if jobs == 1 or len(configs) == 1:
         _one_by_one(schedule, build)

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from tqdm import tqdm
 
@@ -13,9 +14,45 @@ FORMAT = "{percentage:3.0f}%|{bar:20}| {elapsed}, {remaining} left{postfix}"
 
 
 def watched() -> bool:
-    """Whether a person sees standard error: in a terminal or a notebook; a log gets no bar."""
+    """Whether a person sees progress: in a terminal or a notebook; a log gets no bar."""
+    return sys.stderr.isatty() or in_notebook()
+
+
+def in_notebook() -> bool:
+    """Whether a kernel of Jupyter runs what calls this."""
     ipython = sys.modules.get("IPython")
-    return sys.stderr.isatty() or (ipython is not None and ipython.get_ipython() is not None)
+    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
+
+
+class Line:
+    """Where a bar in a notebook is written to: one output, which is replaced, and empty in the end.
+
+    A notebook would keep all that goes to a stream, and Jupyter paints standard error red.
+    """
+
+    encoding = "utf-8"  # tqdm asks before it draws with blocks
+
+    def __init__(self) -> None:
+        self.handle: Any = None
+
+    def write(self, text: str) -> None:
+        """Show a line of a bar instead of the one before."""
+        from IPython.display import display
+
+        data = {"text/plain": text.strip()}
+        if self.handle is None:
+            self.handle = display(data, raw=True, display_id=True)
+        else:
+            self.handle.update(data, raw=True)
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+
+def bar(iterable: Any = None, **settings: Any) -> tqdm:
+    """A progress bar of which nothing stays."""
+    stream = Line() if in_notebook() else sys.stderr
+    return tqdm(iterable, **settings, file=stream, leave=False)
 
 
 class Progress:
@@ -27,7 +64,7 @@ class Progress:
         self.share: dict[str, float] = {}  # of a run that is done, by key
         total = sum(config.cost() for config in configs)
         hidden = not (show and watched())
-        self.bar = tqdm(total=total, disable=hidden, leave=False, bar_format=FORMAT, smoothing=0, miniters=0)
+        self.bar = bar(total=total, disable=hidden, bar_format=FORMAT, smoothing=0, miniters=0)
         self.close = self.bar.close
 
     def say(self, config: RunConfig, line: str) -> None:

@@ -54,15 +54,16 @@ def from_tree(stored: Mapping[str, dict[str, Any]]) -> dict[str, Anchor]:
     return {name: Anchor(**values) for name, values in stored.items()}
 
 
-def step(trainer: Trainer, anchors: Mapping[str, Anchor]) -> None:
-    """One step of the run, remembered in the anchors that it belongs to."""
+def step(trainer: Trainer, anchors: Mapping[str, Anchor]) -> object:
+    """One step of the run, remembered in the anchors that it belongs to; returns what the trainer's step does."""
     for anchor in anchors.values():
         if anchor.start == trainer.done > 0:
             anchor.state = copy.deepcopy(trainer.state())
-    trainer.step()
+    loss = trainer.step()
     for anchor in anchors.values():
         if anchor.stop == trainer.done:
             anchor.after = tree.digest(trainer.state())
+    return loss
 
 
 def replay(record: store.Record, needed: Mapping[str, Result], build: Build) -> str | None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from nas_core.files import writing
 from nas_core.runs import checkpoints, sources, store
 from nas_core.runs.store import Record, folder_of, open_record
 from nas_core.runs.tree import Damaged
@@ -49,7 +50,8 @@ def explain(configs: Sequence[RunConfig]) -> list[tuple[RunConfig, State]]:
     states: dict[str, State] = {}
     explained = []
     for config in with_needed(configs):
-        state = _state(config, states)
+        with writing(folder_of(config.key()), action="read"):
+            state = _state(config, states)
         states[config.key()] = state
         explained.append((config, state))
     return explained

@@ -18,7 +18,6 @@ import safetensors.torch
 from torch import Tensor
 
 from nas_core.cells.genotype import Genotype
-from nas_core.errors import choose
 from nas_core.files import location, remove, write_together, writing
 from nas_core.runs import tables, tree
 from nas_core.runs.checkpoints import write_state
@@ -48,11 +47,11 @@ class Record:
 
     def table(self, name: str) -> pd.DataFrame:
         """The table ``name``."""
-        return self.result.tables[choose("table", name, self.result.tables)].copy()
+        return self.result.table(name)
 
     def array(self, name: str) -> np.ndarray:
         """The array ``name``."""
-        return self.result.arrays[choose("array", name, self.result.arrays)]
+        return self.result.array(name)
 
     @property
     def genotypes(self) -> dict[str, list[Genotype]]:

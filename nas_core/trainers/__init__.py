@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
+from nas_core.trainers.devices import check_present
+
 if TYPE_CHECKING:
     from nas_core.trainers.result import Result
     from nas_core.trainers.settings import RunConfig
@@ -38,6 +40,7 @@ class Trainer(Protocol):
 
 def build(config: RunConfig, needed: Mapping[str, Result] | None = None) -> Trainer:
     """The trainer that ``config`` names; ``needed``: by key, the results of the runs that it needs."""
+    check_present(config.device)
     module, _, name = config.trainer.partition(":")
     trainer = getattr(import_module(module), name)
     return trainer(config, needed) if config.needs() else trainer(config)

@@ -15,7 +15,7 @@ from torch import Tensor
 from nas_core.errors import UserError
 from nas_core.relaxations import RELAXATIONS, one_hot_gradient
 from nas_core.relaxations.resource import PENALTIES
-from nas_core.trainers.settings import Settings, Used, one_of
+from nas_core.trainers.settings import TAG, Settings, Used, one_of
 
 Positive = Annotated[float, Field(gt=0)]
 Levels = Annotated[Literal["single", "bi-level"], Field(description="whether the logits see data of their own")]
@@ -82,7 +82,7 @@ class DARTS(Learned):
 
     relaxation: ClassVar[str] = "softmax"
 
-    method: Literal["DARTS"] = "DARTS"
+    method: Annotated[Literal["DARTS"], TAG] = "DARTS"
     levels: Levels = "single"
     drop_path: DropPath = 0.0
 
@@ -92,7 +92,7 @@ class SNAS(Learned):
 
     relaxation: ClassVar[str] = "concrete"
 
-    method: Literal["SNAS"] = "SNAS"
+    method: Annotated[Literal["SNAS"], TAG] = "SNAS"
     levels: Levels = "single"
     temperature: Temperature = (1.0, 1.0)
     drop_path: DropPath = 0.0
@@ -107,7 +107,7 @@ class DSNAS(Learned):
 
     relaxation: ClassVar[str] = "one-hot"
 
-    method: Literal["DSNAS"] = "DSNAS"
+    method: Annotated[Literal["DSNAS"], TAG] = "DSNAS"
     levels: Levels = "single"
     cost_clamp: float | None = Field(None, gt=0, description="bound on the absolute cost of an edge summed over layers")
     drop_path: DropPath = 0.0
@@ -124,7 +124,7 @@ class ProxylessNAS(Learned):
 
     levels: ClassVar[Literal["bi-level"]] = "bi-level"
 
-    method: Literal["ProxylessNAS"] = "ProxylessNAS"
+    method: Annotated[Literal["ProxylessNAS"], TAG] = "ProxylessNAS"
     paths: Literal["all", "two"] = Field("two", description="operations whose costs a step on the logits measures")
     drop_path: DropPath = 0.0
 
@@ -141,7 +141,7 @@ class Uniform(Method):
     update_alpha: ClassVar[bool] = False
     resource: ClassVar[None] = None
 
-    method: Literal["Uniform"] = "Uniform"
+    method: Annotated[Literal["Uniform"], TAG] = "Uniform"
     levels: Levels = "single"
     drop_path: DropPath = 0.0
 
@@ -149,7 +149,7 @@ class Uniform(Method):
 class Relaxed(Learned):
     """Any relaxation in :data:`nas_core.relaxations.RELAXATIONS` that learns from the costs of what it draws."""
 
-    method: Literal["Relaxed"] = "Relaxed"
+    method: Annotated[Literal["Relaxed"], TAG] = "Relaxed"
     relaxation: Annotated[str, one_of("relaxation", RELAXATIONS)] = Field(description="its name")
     levels: Levels = "single"
     temperature: Temperature = (1.0, 1.0)
@@ -176,14 +176,14 @@ class Relaxed(Learned):
 class FiniteDifference(Settings):
     """The estimator of DARTS's released code: the weights move by ``radius`` along the gradient."""
 
-    kind: Literal["finite difference"] = "finite difference"
+    kind: Annotated[Literal["finite difference"], TAG] = "finite difference"
     radius: float = Field(0.01, gt=0, description="of the finite difference: the weights move by it, times v / |v|")
 
 
 class Exact(Settings):
     """By double backward; needs the plain formulation."""
 
-    kind: Literal["exact"] = "exact"
+    kind: Annotated[Literal["exact"], TAG] = "exact"
 
 
 class SecondOrder(Learned):
@@ -193,7 +193,7 @@ class SecondOrder(Learned):
     levels: ClassVar[Literal["bi-level"]] = "bi-level"
     drop_path: ClassVar[float] = 0.0
 
-    method: Literal["SecondOrder"] = "SecondOrder"
+    method: Annotated[Literal["SecondOrder"], TAG] = "SecondOrder"
     estimator: FiniteDifference | Exact = Field(
         FiniteDifference(), discriminator="kind", description="of the product of Hessian and gradient"
     )
@@ -206,7 +206,7 @@ class Reinforce(Learned):
     levels: ClassVar[Literal["bi-level"]] = "bi-level"
     drop_path: ClassVar[float] = 0.0
 
-    method: Literal["Reinforce"] = "Reinforce"
+    method: Annotated[Literal["Reinforce"], TAG] = "Reinforce"
     samples: int = Field(10, gt=0, description="networks drawn for a step")
     baseline_momentum: float = Field(0.99, ge=0, le=1, description="way of the baseline to the mean reward")
 

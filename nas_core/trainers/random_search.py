@@ -26,7 +26,7 @@ from nas_core.trainers.gradients import gradients
 from nas_core.trainers.journal import Journal
 from nas_core.trainers.optimiser import WeightOptimiser
 from nas_core.trainers.result import Result
-from nas_core.trainers.settings import Data, RunConfig, Settings, Used, Weights, used_operations
+from nas_core.trainers.settings import MOST_NODES, TAG, Data, RunConfig, Settings, Used, Weights, used_operations
 from nas_core.trainers.streams import generators, load_states, states
 
 STREAMS = ("cells", "init", "weight_data", "augment")
@@ -37,7 +37,7 @@ DRAWN = tuple(op for op in CANDIDATES if op != "none")
 class Cells(Settings):
     """The cells that are drawn, as DARTS derives them: every node reads two earlier ones, each by one operation."""
 
-    nodes: int = Field(4, gt=0, description="intermediate nodes")
+    nodes: int = Field(4, gt=0, le=MOST_NODES, description="intermediate nodes")
     candidates: tuple[Annotated[str, AfterValidator(choose_operation)], ...] = Field(
         DRAWN, min_length=1, description="operations, each as likely as any other"
     )
@@ -59,7 +59,7 @@ class RandomSearchConfig(RunConfig):
 
     trainer: ClassVar[str] = "nas_core.trainers.random_search:RandomSearch"
 
-    kind: Literal["random search"] = "random search"
+    kind: Annotated[Literal["random search"], TAG] = "random search"
     data: Data = Field(description="images")
     cells: Cells = Field(description="what is drawn")
     samples: int = Field(24, gt=0, description="networks drawn; DARTS draws 24")

@@ -10,7 +10,7 @@ from nas_core.backends.formulations import FORMULATIONS, possible
 from nas_core.errors import UserError
 from nas_core.trainers.methods import AnyMethod, Exact, Reinforce, SecondOrder
 from nas_core.trainers.observer import PROBES
-from nas_core.trainers.settings import Alpha, Data, Network, RunConfig, Weights, one_of
+from nas_core.trainers.settings import TAG, Alpha, Data, Network, RunConfig, Weights, one_of
 
 
 def formulations(settings: dict[str, Any]) -> tuple[str, ...]:
@@ -30,7 +30,7 @@ class SearchConfig(RunConfig):
 
     trainer: ClassVar[str] = "nas_core.trainers.search:Search"
 
-    kind: Literal["search"] = "search"
+    kind: Annotated[Literal["search"], TAG] = "search"
     data: Data = Field(description="images")
     network: Network = Field(description="supernet and search space")
     method: AnyMethod

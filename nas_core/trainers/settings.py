@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Annotated, Any, ClassVar, Self
 
+import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 
 from nas_core.cells.evaluation import UNLIKE_SEARCH
 from nas_core.cells.operations import CANDIDATES, NORMALISERS, OPERATIONS, ORDERS, Style
@@ -18,6 +20,7 @@ from nas_core.cells.topology import Topology, darts_cell, minimal_cell, modified
 from nas_core.data import SOURCES
 from nas_core.errors import UserError, choose
 from nas_core.registry import Registry
+from nas_core.trainers.devices import check_name
 
 _TOPOLOGIES: dict[str, Callable[[], Topology]] = {
     "darts": darts_cell,
@@ -35,11 +38,15 @@ def _check_topology(name: str, make: Callable[[], Topology]) -> None:
 TOPOLOGIES: Registry[Callable[[], Topology]] = Registry("cell", _TOPOLOGIES, check=_check_topology)
 Used = tuple[Registry[Any], str]  # a registry, and a name in it
 Beta = Annotated[float, Field(ge=0, lt=1)]
+MOST_NODES = 32  # of a cell that has an edge between any two: 560 edges
+TAG = Field(description="tells these settings from others where they are JSON")
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"  # what may be part of a file name
 
 
 def frozen(value: Any) -> Any:
-    """Lists, which is what JSON has, become tuples."""
+    """Lists, which is what JSON has, become tuples, and numpy's numbers and arrays Python's."""
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
     if isinstance(value, list | tuple):
         return tuple(frozen(item) for item in value)
     return value
@@ -74,6 +81,12 @@ class Settings(BaseModel):
             raise UserError(self._sentence(error)) from None
 
     @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """What ``help`` shows first are the settings, with what they mean."""
+        lines = [_described(name, field) for name, field in cls.model_fields.items()]
+        cls.__doc__ = "\n".join([cls.__dict__.get("__doc__") or "", "", *lines])
+
+    @classmethod
     def _sentence(cls, error: ValidationError) -> str:
         first = error.errors()[0]
         cause = first.get("ctx", {}).get("error")
@@ -81,11 +94,12 @@ class Settings(BaseModel):
             return str(cause)
         name = ".".join(map(str, first["loc"]))
         if first["type"] == "extra_forbidden":
-            return cls._no_field(name)
+            return cls.no_field(name)
         return f"{cls.__name__}.{name}: {first['msg']}, not {first['input']!r}."
 
     @classmethod
-    def _no_field(cls, name: str) -> str:
+    def no_field(cls, name: str) -> str:
+        """The sentence about a field that does not exist, with the nearest one."""
         near = difflib.get_close_matches(name, cls.model_fields, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else "."
         return f"{cls.__name__} has no field {name!r}{hint} Allowed: {', '.join(cls.model_fields)}."
@@ -114,6 +128,14 @@ class Settings(BaseModel):
                 yield from settings.used()
 
 
+def _described(name: str, field: FieldInfo) -> str:
+    """A line of ``help``: name, default if any, and description."""
+    default = ""
+    if not field.is_required() and field.default_factory is None:
+        default = f" = {field.default!r}"
+    return f"    {name}{default}: {field.description}"
+
+
 class Data(Settings):
     """Which images a run sees."""
 
@@ -132,7 +154,7 @@ class Network(Settings):
     """The supernet and its search space."""
 
     cell: Annotated[str, one_of("cell", TOPOLOGIES)] = Field("darts", description="topology of the cell")
-    nodes: int = Field(4, gt=0, description="intermediate nodes of the DARTS cell")
+    nodes: int = Field(4, gt=0, le=MOST_NODES, description="intermediate nodes of the DARTS cell")
     candidates: tuple[str, ...] = Field(CANDIDATES, description="operations that an edge chooses from")
     allowed: tuple[tuple[int, tuple[str, ...]], ...] = Field((), description="(edge, operations it may take)")
     channels: int = Field(gt=0, description="channels C of the first cell; the stem has 3C")
@@ -146,6 +168,10 @@ class Network(Settings):
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
+        edges = [edge for edge, _ in self.allowed]
+        for edge in edges:
+            if edges.count(edge) > 1:
+                raise UserError(f"Network.allowed names edge {edge} more than once; one entry says all it may take.")
         self.space()
         return self
 
@@ -207,7 +233,7 @@ class RunConfig(Settings):
     profile: str = Field(pattern=NAME, description="smoke, laptop, paper, or a name of one's own")
     seed: int = Field(ge=0, lt=2**31, description="of all that is random in the run")
     threads: int = Field(1, gt=0, le=1024, description="threads of torch; part of what a run is")
-    device: str = Field("cpu", description="where it is computed, as torch names it")
+    device: Annotated[str, AfterValidator(check_name)] = Field("cpu", description="where it is computed; torch's name")
 
     def needs(self) -> tuple[RunConfig, ...]:
         """The runs whose results the trainer is given."""

@@ -23,7 +23,8 @@ from nas_core.data.own import from_arrays, from_folder, make_source
 from nas_core.errors import UserError
 from nas_core.runs import obtain
 from nas_core.trainers.methods import SNAS, Resource
-from nas_core.trainers.search import Search, SearchConfig
+from nas_core.trainers.search import Search
+from nas_core.trainers.search_settings import SearchConfig
 from nas_core.trainers.settings import Alpha, Data, Network, Weights
 
 DRAW = np.random.default_rng(0)

@@ -25,7 +25,7 @@ from nas_core.report.style import STYLES, OpStyle
 from nas_core.runs import Record
 from nas_core.trainers.methods import Relaxed
 from nas_core.trainers.result import Result
-from nas_core.trainers.search import SearchConfig
+from nas_core.trainers.search_settings import SearchConfig
 from nas_core.trainers.settings import TOPOLOGIES, Data, RunConfig
 
 SPEED = 1.0  # of what is learned

@@ -104,7 +104,10 @@ def test_new_and_missing(tmp_path: Path) -> None:
     assert compare(there, there).kind == "missing"
 
 
-@pytest.mark.parametrize("damage", ["", "{", '{"claims": [{}]}', "[1]"])
+DAMAGES = ["", "{", '{"claims": [{}]}', '{"claims": ["x"]}', "[1]", "[" * 100_000]
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=len)
 def test_a_damaged_older_one_counts_as_changed(tmp_path: Path, damage: str) -> None:
     old, new = put(tmp_path / "old"), put(tmp_path / "new")
     old.with_suffix(".json").write_text(damage)

@@ -31,7 +31,7 @@ def test_it_is_written_now_and_then_and_removed_in_the_end(tmp_path: Path, monke
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("text", ["", "3", "[]", "{}", '{"done": 1}', "folder", "half"])
+@pytest.mark.parametrize("text", ["", "3", "[]", "{}", '{"done": 1}', "folder", "half", "[" * 100_000], ids=len)
 def test_what_is_no_heartbeat_is_none(tmp_path: Path, text: str) -> None:
     path = tmp_path / "heartbeat.json"
     if text == "folder":

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import re
 import signal
@@ -225,7 +226,7 @@ def test_jobs_are_a_whole_number(obtain, monkeypatch: pytest.MonkeyPatch) -> Non
     assert default_jobs() == 3
     monkeypatch.delenv("NAS_JOBS")
     assert default_jobs() >= 1
-    for bad in ("0", "two", "-1", "1.5"):
+    for bad in ("0", "two", "-1", "1.5", "²"):
         monkeypatch.setenv("NAS_JOBS", bad)
         with pytest.raises(UserError, match=f"NAS_JOBS must be a whole number from 1, not '{bad}'"):
             default_jobs()
@@ -293,3 +294,31 @@ def test_kill_9_of_the_whole_command_ends_its_workers_and_the_same_command_goes_
     assert [r.provenance["resumes"] for r in records] == [1, 1]
     monkeypatch.setenv("NAS_RUNS", str(root.parent / "elsewhere"))
     assert [content(r) for r in obtain(*configs)] == [content(r) for r in records]
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_at_its_step(obtain, monkeypatch) -> None:
+    real = toy.Toy.step
+
+    def diverging(self: toy.Toy) -> float:
+        loss = real(self)
+        return float("nan") if self.done == 7 else loss
+
+    monkeypatch.setattr(toy.Toy, "step", diverging)
+    with pytest.raises(RunsFailed, match=r"the loss of step 7 of 15 is nan; most likely a learning rate is too high"):
+        obtain(toy.ToyConfig())
+
+
+def test_a_device_that_is_not_here_is_refused_before_anything_is_computed(obtain, root) -> None:
+    away = toy.ToyConfig(seed=1, device="cuda:99")
+    with pytest.raises(UserError, match=r"^there is no device 'cuda:99'"):
+        obtain(toy.ToyConfig(), away)
+    assert not list(root.glob("records/*"))
+
+
+def test_a_file_system_without_locks_is_named_with_the_remedy(obtain, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(file: object, operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(lock.fcntl, "flock", refuse)
+    with pytest.raises(RunsFailed, match=r"cannot write to .*/lock \(no locks available\); its file system has no"):
+        obtain(toy.ToyConfig())

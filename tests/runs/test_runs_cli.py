@@ -82,6 +82,8 @@ def test_clear_deletes_what_is_named_and_nothing_else(keys: list[str], root: Pat
         run("clear")
     with pytest.raises(UserError, match="unknown record 'nothing'"):
         run("clear", keys[0], "nothing")
+    with pytest.raises(UserError, match="must not be empty"):
+        run("clear", "")
     assert left() == set(keys)
     assert run("clear", keys[0]) == 0
     assert left() == set(keys[1:])
@@ -147,3 +149,16 @@ def test_list_tells_how_far_a_run_is_and_what_cannot_be_known(keys: list[str], r
     path.write_bytes(store._signed(content))
     run("list")
     assert "source unknown: the trainer's module 'gone' is no file" in capsys.readouterr().out
+
+
+def test_a_store_that_is_a_file_is_not_shown_as_an_empty_one(root: Path) -> None:
+    root.write_text("")
+    with pytest.raises(UserError, match="is a file, not a folder of records"):
+        run("list")
+
+
+def test_clear_of_nothing_spares_the_only_record(obtain, root: Path) -> None:
+    obtain(toy.ToyConfig())
+    with pytest.raises(UserError, match="must not be empty"):
+        run("clear", "")
+    assert len(list((root / "records").iterdir())) == 1

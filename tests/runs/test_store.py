@@ -289,7 +289,7 @@ def test_the_store_is_where_nas_runs_says(monkeypatch: pytest.MonkeyPatch, tmp_p
 
 def test_a_store_that_cannot_be_made_is_one_sentence(obtain, root: Path) -> None:
     root.write_text("a file where the folder should be")
-    with pytest.raises(UserError, match=rf"^cannot write to {root}\S* \(.*\); free space there, or name a writable"):
+    with pytest.raises(UserError, match=rf"^cannot write to {root}\S* \(.*\); name a writable folder in NAS_RUNS"):
         obtain(toy.ToyConfig())
     assert root.read_text() == "a file where the folder should be"
 
@@ -308,7 +308,8 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(obtain, roo
     with pytest.raises(RunsFailed) as failed:
         obtain(toy.ToyConfig())
     (message,) = failed.value.failures.values()
-    assert re.fullmatch(rf"cannot write to {root}/\S*{when}\S* \({os.strerror(code).lower()}\); free space .*", message)
+    remedy = "free space" if code == errno.ENOSPC else "name a writable folder"
+    assert re.fullmatch(rf"cannot write to {root}/\S*{when}\S* \({os.strerror(code).lower()}\); {remedy} .*", message)
     assert not list(root.glob("records/*/record.*"))
     assert not list(root.glob("**/.*"))
     monkeypatch.setattr(os, "replace", real)

@@ -2,12 +2,14 @@
 
 import itertools
 import json
+import pydoc
 import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,11 +34,13 @@ from nas_core.trainers.methods import (
     SecondOrder,
     Uniform,
 )
+from nas_core.trainers.random_search import RandomSearchConfig
 from nas_core.trainers.search_settings import SearchConfig
 from nas_core.trainers.settings import NAME, TOPOLOGIES, Alpha, Data, Network, Settings, Weights, added
 
 NETWORK = {"channels": 4, "layers": 1, "reductions": False, "head_bias": False}
 BASE = config()
+assert issubclass(RandomSearchConfig, Settings)  # its settings are known from here on
 TEMPERED = """
 from nas_core.relaxations import RELAXATIONS
 RELAXATIONS.register("tempered", RELAXATIONS["concrete"])
@@ -84,6 +88,7 @@ def test_unknown_field_is_named_with_the_nearest(model: Settings, values: dict, 
     (BASE.network, {"channels": 0}, "Network.channels: "),
     (BASE.network, {"layers": 0}, "Network.layers: "),
     (BASE.network, {"nodes": 0}, "Network.nodes: "),
+    (BASE.network, {"nodes": 10**6}, "Network.nodes: "),
     (BASE.network, {"reductions": 1}, "Network.reductions: "),
     (BASE.network, {"eps": -1e-5}, "Network.eps: "),
     (BASE.network, {"eps": 0.0}, "Network.eps: "),
@@ -93,6 +98,9 @@ def test_unknown_field_is_named_with_the_nearest(model: Settings, values: dict, 
     (BASE, {"run": "x" * 65}, "SearchConfig.run: "),
     (BASE, {"seed": 2**31}, "SearchConfig.seed: "),
     (BASE, {"threads": 10**6}, "SearchConfig.threads: "),
+    (BASE, {"seed": 2**62}, "SearchConfig.seed: "),
+    (BASE, {"seed": np.int64(-1)}, "SearchConfig.seed: "),
+    (BASE, {"device": 0}, "SearchConfig.device: "),
     (BASE.method, {"levels": "two"}, "DARTS.levels: "),
     (BASE.method, {"update_alpha": "yes"}, "DARTS.update_alpha: "),
     (BASE.method, {"drop_path": 1.0}, "DARTS.drop_path: "),
@@ -134,6 +142,9 @@ def test_ill_typed_or_impossible_value_is_named(model: Settings, values: dict, s
     (BASE.network, {"order": "rbc"}, "unknown order 'rbc'"),
     (BASE.network, {"allowed": ((14, ("none",)),)}, "unknown edge of topology 'darts' '14'"),
     (BASE.network, {"allowed": ((0, ("conv",)),)}, "unknown operation on edge 0 'conv'"),
+    (BASE, {"device": "gpu"}, "unknown device 'gpu'."),
+    (BASE, {"device": "tpu"}, "unknown device 'tpu'."),
+    (BASE, {"device": "cuda:x"}, "unknown device 'cuda:x'."),
     (Relaxed(relaxation="softmax"), {"relaxation": "one_hot"}, "unknown relaxation 'one_hot'; did you mean 'one-hot'?"),
     (Resource(weight=1.0), {"penalty": "logs"}, "unknown resource penalty 'logs'; did you mean 'log'?"),
     (BASE, {"formulation": "fuse"}, "unknown formulation 'fuse'; did you mean 'fused'?"),
@@ -156,7 +167,9 @@ def test_settings_that_contradict_each_other(changes: dict, sentence: str) -> No
     assert sentence in refusal(BASE, **changes)
 
 
-@pytest.mark.parametrize("changes", [{"candidates": ()}, {"candidates": ("none", "none")}, {"allowed": ((0, ()),)}])
+@pytest.mark.parametrize("changes", [
+    {"candidates": ()}, {"candidates": ("none", "none")}, {"candidates": ("none",)}, {"allowed": ((0, ()),)},
+])  # fmt: skip
 def test_an_edge_needs_a_choice(changes: dict) -> None:
     """No candidates, a candidate twice, or an edge on which nothing is allowed."""
     refusal(BASE.network, **changes)
@@ -183,6 +196,37 @@ def test_an_edge_needs_a_choice(changes: dict) -> None:
 ])  # fmt: skip
 def test_what_means_nothing_to_a_method_cannot_be_given(method: type[Settings], field: str) -> None:
     assert refusal(method, **{field: 1}).startswith(f"{method.__name__} has no field {field!r}")
+
+
+def test_an_edge_is_restricted_once() -> None:
+    twice = ((1, ("none", "skip_connect")), (1, ("skip_connect",)))
+    assert "Network.allowed names edge 1 more than once" in refusal(BASE.network, allowed=twice)
+
+
+def every_settings(cls: type[Settings] = Settings) -> Iterator[type[Settings]]:
+    """All classes of settings of the package."""
+    for each in cls.__subclasses__():
+        if each.__module__.startswith("nas_core."):
+            yield each
+            yield from every_settings(each)
+
+
+@pytest.mark.parametrize("cls", list(every_settings()), ids=lambda cls: cls.__name__)
+def test_help_begins_with_every_setting_and_what_it_means(cls: type[Settings]) -> None:
+    said = pydoc.plain(pydoc.render_doc(cls))
+    for name, field in cls.model_fields.items():
+        assert field.description, f"{name} has no description"
+        assert re.search(rf"^ \|\s+{name}( = .*)?: {re.escape(field.description)}$", said, re.MULTILINE), name
+
+
+def test_numpy_numbers_are_numbers() -> None:
+    """As they come out of a range or an array."""
+    mine = BASE.but(seed=np.arange(5)[4], weights=BASE.weights.but(lr=np.float64(0.1)))
+    plain = BASE.but(seed=4, weights=BASE.weights.but(lr=0.1))
+    assert mine == plain
+    assert mine.key() == plain.key()
+    assert type(mine.seed) is int
+    assert SNAS(temperature=np.array([1.0, 0.03])) == SNAS(temperature=(1.0, 0.03))
 
 
 PAID = Resource(weight=0.1)
@@ -289,11 +333,8 @@ def test_settings_cannot_be_changed() -> None:
 
 # ------------------------------------------------------------------------------------------------------------- JSON
 
-OPS = (
-    st.lists(st.sampled_from(CANDIDATES), min_size=1, max_size=8, unique=True)
-    .map(tuple)
-    .filter(lambda ops: ops != ("none",))
-)
+OPS = st.lists(st.sampled_from(CANDIDATES), min_size=1, max_size=8, unique=True).map(tuple)
+OPS = OPS.filter(lambda ops: ops != ("none",))  # which is refused
 POSITIVE = st.floats(1e-6, 10)
 METHODS_OF_ANY_RUN = st.one_of(
     st.builds(DARTS, drop_path=st.floats(0, 0.9)),
