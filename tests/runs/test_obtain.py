@@ -320,5 +320,5 @@ def test_a_file_system_without_locks_is_named_with_the_remedy(obtain, monkeypatc
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     monkeypatch.setattr(lock.fcntl, "flock", refuse)
-    with pytest.raises(RunsFailed, match=r"cannot write to .*/lock \(no locks available\); its file system has no"):
+    with pytest.raises(RunsFailed, match=r"/lock \(no locks available\); its file system has no locks"):
         obtain(toy.ToyConfig())
