@@ -6,8 +6,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 ARGS ?=
-# In the file browser of make lab: what is no notebook.
-HIDDEN := ['conftest.py', '__pycache__', '*.pyc', '.*']
 FORMULATION ?=
 
 .DEFAULT_GOAL := help
@@ -33,7 +31,7 @@ native: $(READY)  ## build the supernet's stages in C++, for FORMULATION=native,
 	$(BIN)/python -m nas_core native
 
 lab: $(READY)  ## open JupyterLab on the notebooks
-	$(BIN)/jupyter lab --notebook-dir notebooks --ContentsManager.hide_globs="$(HIDDEN)" $(ARGS)
+	$(BIN)/python -m nas_core.driver.lab $(ARGS)
 
 notebooks: override FORMULATION :=
 notebooks: figures  ## refresh the committed notebooks from an executed laptop run

@@ -7,9 +7,12 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from nbval.plugin import IPyNbFile
+
+from nas_core.driver.kernels import neutral
 
 # Progress and notices differ from run to run; of tables, the text form is compared; images are never compared.
 NOT_COMPARED = ("stderr", "text/html", "text/markdown", "image/svg+xml")
@@ -28,7 +31,10 @@ def kernels_lock() -> Path:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup() -> Iterator[None]:
-    """Two kernels that start at once may be given the same ports, and nbval does not try again."""
-    with open(kernels_lock(), "w") as lock:
+    """Kernels start without a person's settings, and one by one.
+
+    Two that start at once may be given the same ports, and nbval does not try again.
+    """
+    with open(kernels_lock(), "w") as lock, patch.dict(os.environ, neutral(), clear=True):
         fcntl.flock(lock, fcntl.LOCK_EX)
         return (yield)

@@ -6,7 +6,6 @@ import ast
 import copy
 import json
 import os
-import re
 import runpy
 import shutil
 import subprocess
@@ -22,6 +21,7 @@ from jupyter_server.services.contents.filemanager import AsyncFileContentsManage
 from nbformat import v4
 
 from nas_core import papers
+from nas_core.driver import lab
 from nas_core.driver.ledger import ledger, unproven
 
 REPO = Path(__file__).resolve().parents[1]
@@ -175,11 +175,44 @@ def test_two_persons_of_a_machine_do_not_share_a_lock(monkeypatch: pytest.Monkey
     assert found["kernels_lock"]().parent == mine.parent
 
 
-def test_the_file_browser_shows_notebooks_alone() -> None:
-    """As `make lab` starts it."""
-    said = subprocess.run(["make", "-n", "lab"], cwd=REPO, capture_output=True, text=True, check=True).stdout
-    hidden = re.search(r'--ContentsManager\.hide_globs="(.*?)"', said)
-    assert hidden is not None
-    manager = AsyncFileContentsManager(root_dir=str(REPO / "notebooks"), hide_globs=ast.literal_eval(hidden[1]))
+PERSONAL = {"MPLBACKEND": "Agg", "MATPLOTLIBRC": "/mine", "PYTHONOPTIMIZE": "1", "PYTHONWARNINGS": "error"}
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> tuple[list[str], dict[str, str]]:
+    """The command and the variables with which `make lab` starts JupyterLab, asked by a person with settings."""
+    calls: list[tuple[list[str], dict[str, str]]] = []
+    for name, value in {**PERSONAL, "JUPYTER_PATH": "/mine"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(os, "execve", lambda path, command, variables: calls.append((command, variables)))
+    lab.lab(["--no-browser"])
+    return calls[0]
+
+
+def test_kernels_of_jupyterlab_hear_nothing_of_the_persons_settings(started: tuple) -> None:
+    command, variables = started
+    assert command[-1] == "--no-browser"
+    assert not {"JUPYTER_PATH", "PYTHONOPTIMIZE", "PYTHONWARNINGS"} & set(variables)
+    assert variables["MPLBACKEND"].endswith("backend_inline")
+    assert Path(variables["MATPLOTLIBRC"]).is_file()
+    assert variables["JUPYTER_PREFER_ENV_PATH"] == "1"
+
+
+def test_the_file_browser_shows_notebooks_alone(started: tuple) -> None:
+    (said,) = [part for part in started[0] if part.startswith("--ContentsManager.hide_globs=")]
+    hidden = ast.literal_eval(said.partition("=")[2])
+    manager = AsyncFileContentsManager(root_dir=str(REPO / "notebooks"), hide_globs=hidden)
     shown = {path.suffix for path in (REPO / "notebooks").iterdir() if manager.should_list(path.name)}
     assert shown == {".ipynb"}
+
+
+CELL = "import os; assert 'inline' in os.environ['MPLBACKEND'] and 'PYTHONSTARTUP' not in os.environ"
+
+
+def test_kernels_of_the_tests_hear_nothing_of_the_persons_settings(tmp_path: Path) -> None:
+    shutil.copy(REPO / "notebooks" / "conftest.py", tmp_path)
+    nbformat.write(v4.new_notebook(cells=[v4.new_code_cell(CELL)]), tmp_path / "any.ipynb")
+    command = [sys.executable, "-m", "pytest", "-q", "--nbval-lax", "--nbval-current-env", "any.ipynb"]
+    variables = {**os.environ, "MPLBACKEND": "Agg", "PYTHONSTARTUP": "/mine", "PYTHONPATH": str(REPO)}
+    done = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout

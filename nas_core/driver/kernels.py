@@ -28,10 +28,18 @@ REMOVED = (
 )
 
 
+def neutral() -> dict[str, str]:
+    """This process's variables without those of the person that change what a kernel does; our own for matplotlib."""
+    found = {name: value for name, value in os.environ.items() if name not in REMOVED}
+    found["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
+    found["MATPLOTLIBRC"] = str(Path(matplotlib.get_data_path()) / "matplotlibrc")  # comes before the person's file
+    return found
+
+
 def environment(plan: Plan, saved: Path) -> dict[str, str]:
     """The variables of a notebook's process; ``saved`` is the folder for its artefacts, in that of :func:`prepare`."""
     place = saved.parent
-    found = {name: value for name, value in os.environ.items() if name not in REMOVED}
+    found = neutral()
     ours = {
         "NAS_PROFILE": plan.choice.profile,
         "NAS_FORMULATION": plan.choice.formulation,
@@ -41,8 +49,6 @@ def environment(plan: Plan, saved: Path) -> dict[str, str]:
         "NAS_RUNS": str(location()),
         "OMP_NUM_THREADS": "1",  # notebooks side by side do not fight over the cores
         "TMPDIR": str(place),
-        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
-        "MATPLOTLIBRC": str(Path(matplotlib.get_data_path()) / "matplotlibrc"),  # comes before the person's file
         "IPYTHONDIR": str(place / "ipython"),  # no start-up files
         "JUPYTER_PATH": str(place / "jupyter"),  # comes before all other places where kernels may be
         "JUPYTER_CONFIG_DIR": str(place / "jupyter"),
