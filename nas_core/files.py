@@ -52,9 +52,11 @@ def writing(path: Path, remedy: str = "name a writable folder in NAS_RUNS", acti
 
 
 def reason(error: OSError) -> str:
-    """Why, as the system says it, without its capital letter."""
+    """Why, in words; what the system says itself loses its capital letter, and names of files keep theirs."""
     text = error.strerror or str(error) or type(error).__name__
-    return text[:1].lower() + text[1:]
+    if error.errno is not None and text == os.strerror(error.errno):
+        return text[:1].lower() + text[1:]
+    return text
 
 
 def expanded(path: str | Path) -> Path:

@@ -1,5 +1,6 @@
 """What all tests share: one thread, and Hypothesis without deadlines and without surprises."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +11,7 @@ from small import fake_source
 from nas_core import data
 
 torch.set_num_threads(1)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell ignores for what it starts in the background
 settings.register_profile(
     "repeatable",
     deadline=None,

@@ -31,7 +31,7 @@ from nas_core.cells.mixpath import (
     sampled_choices,
 )
 from nas_core.errors import UserError
-from nas_core.probes import CostProbe
+from nas_core.probes.costs import CostProbe
 from nas_core.relaxations import RELAXATIONS
 
 MACRO = Macro(4, 1, slots(4, [(6, 1, 1), (6, 2, 2)]), 8)  # the last of three slots has a shortcut

@@ -260,7 +260,7 @@ def test_a_folder_that_is_none_and_a_file_that_is_a_folder(tmp_path: Path) -> No
     with pytest.raises(UserError, match=r"cannot save WI-F3 in .*\(not a directory\)"):
         do(tmp_path / "file")
     (tmp_path / "wiring/WI-F3.json").mkdir(parents=True)
-    with pytest.raises(UserError, match=r"\(wi-f3.json is a folder\)"):
+    with pytest.raises(UserError, match=r"\(WI-F3.json is a folder\)"):
         do(tmp_path)
     assert not contents(tmp_path / "wiring")
 

@@ -16,7 +16,7 @@ import sys
 import torch
 import torch.distributed as dist
 sys.path.insert(0, {tests!r})
-from test_gradients import measured
+from test_processes import measured
 rank = int(sys.argv[1])
 dist.init_process_group("gloo", init_method="file://" + sys.argv[2], rank=rank, world_size=2)
 torch.save(measured(slice(8 * rank, 8 * rank + 8)), sys.argv[3] + str(rank))
