@@ -254,7 +254,7 @@ def test_verdicts_show_as_a_table(saved: list[dict[str, Any]]) -> None:
         assert "holds" in text
 
 
-def test_the_matrix_lists_only_runs_of_the_catalogue() -> None:
+def test_the_matrix_lists_only_runs_that_there_are() -> None:
     table = papers.artefacts()
     assert {run for runs in table["runs"] for run in runs.split()} <= set(RUN_IDS)
     assert (table.loc[table["notebook"] == "", "runs"] == "").all()

@@ -215,7 +215,7 @@ def test_unknown_claims_and_verdicts_are_named():
         Verdict("C-W1a", "perhaps")
 
 
-def test_checks_belong_to_claims_and_use_catalogue_runs():
+def test_checks_belong_to_claims_and_use_runs_that_there_are():
     known = papers.claims()
     assert set(CHECKS) <= set(known.index)
     assert all(set(c.runs) <= set(RUN_IDS) for c in CHECKS.values())

@@ -147,7 +147,7 @@ def test_committed_keys_are_those_of_the_runs():
         assert content["runs"] == expected, path.name
 
 
-def test_artefacts_name_runs_of_the_catalogue():
+def test_artefacts_name_runs_that_there_are():
     named = {run for runs in papers.artefacts().runs for run in runs.split()}
     assert named == set(SEARCHES)
 
