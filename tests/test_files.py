@@ -41,8 +41,10 @@ def test_the_remedy_fits_the_fault(code: int, remedy: str) -> None:
 
 
 def test_the_name_of_a_file_keeps_its_capitals() -> None:
-    with pytest.raises(UserError, match=re.escape("(the file ABC is odd)")), writing(Path("x")):
-        raise OSError("The file ABC is odd")
+    """Wherever in a sentence of our own it stands, at its beginning, too."""
+    for sentence in ("Abc.json is a folder", "there is no file ABC"):
+        with pytest.raises(UserError, match=re.escape(f"({sentence})")), writing(Path("x")):
+            raise IsADirectoryError(errno.EISDIR, sentence)
 
 
 def test_a_home_folder_of_nobody_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
