@@ -49,10 +49,10 @@ def obtained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[list
 
 
 def test_profile_is_the_parameter_then_the_variable_then_laptop(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert Session("05_wiring_evolution").profile == "laptop"
+    assert Session("06_wiring_evolution").profile == "laptop"
     monkeypatch.setenv("NAS_PROFILE", "smoke")
-    assert Session("05_wiring_evolution").profile == "smoke"
-    assert Session("05_wiring_evolution", profile="laptop").profile == "laptop"
+    assert Session("06_wiring_evolution").profile == "smoke"
+    assert Session("06_wiring_evolution", profile="laptop").profile == "laptop"
 
 
 def test_seeds_are_the_parameter_or_those_the_profile_reports() -> None:
@@ -76,16 +76,16 @@ def test_seeds_are_the_parameter_or_those_the_profile_reports() -> None:
 )
 def test_a_bad_parameter_is_named_before_anything_is_computed(bad: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=re.escape(message)):
-        Session("05_wiring_evolution", **bad)
+        Session("06_wiring_evolution", **bad)
 
 
 def test_printing_says_what_where_and_with_which_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = str(Session("05_wiring_evolution", profile="smoke"))
+    text = str(Session("06_wiring_evolution", profile="smoke"))
     assert all(word in text for word in ("Fashion-MNIST 7x7", "smoke", "seeds 0, 1", "cpu", "output: smoke/"))
     assert str(tmp_path) not in text
     assert "/work" not in text.replace("output: smoke/", "")
     monkeypatch.setenv("NAS_DRIVER", "figures/")
-    assert "output: figures/" in str(Session("05_wiring_evolution"))
+    assert "output: figures/" in str(Session("06_wiring_evolution"))
     assert "exact: no data set, no runs, the same at every profile · cpu" in str(Session("01_search_space"))
 
 
@@ -96,7 +96,7 @@ def test_paths_are_shown_relative_to_the_checkout() -> None:
 
 
 def test_records_come_once_one_per_seed(obtained: list, capsys: pytest.CaptureFixture[str]) -> None:
-    s = Session("05_wiring_evolution", profile="smoke", seeds=[5, 6])
+    s = Session("06_wiring_evolution", profile="smoke", seeds=[5, 6])
     first, again = s.records("W-DSNAS8"), s.records("W-DSNAS8")
     assert [record.config.seed for record in first] == [5, 6]
     assert first == again
@@ -107,10 +107,10 @@ def test_records_come_once_one_per_seed(obtained: list, capsys: pytest.CaptureFi
 def test_under_the_driver_nobody_watches(
     obtained: list, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert list(Session("05_wiring_evolution", profile="smoke").progress(2, "live")) == [0, 1]
+    assert list(Session("06_wiring_evolution", profile="smoke").progress(2, "live")) == [0, 1]
     assert "live" in capsys.readouterr().err
     monkeypatch.setenv("NAS_DRIVER", "figures/")
-    s = Session("05_wiring_evolution", profile="smoke")
+    s = Session("06_wiring_evolution", profile="smoke")
     s.records("W-DSNAS8")
     assert obtained[0][1] is False
     assert list(s.progress(2, "live")) == [0, 1]
@@ -120,14 +120,14 @@ def test_under_the_driver_nobody_watches(
 
 def test_an_unknown_run_is_named() -> None:
     with pytest.raises(UserError, match="unknown run 'W-DSNAS9'; did you mean 'W-DSNAS8'"):
-        Session("05_wiring_evolution").records("W-DSNAS9")
+        Session("06_wiring_evolution").records("W-DSNAS9")
 
 
 def test_only_runs_that_the_matrix_gives_to_the_notebook(obtained: list) -> None:
-    s = Session("04_snas_search", profile="smoke")
+    s = Session("05_snas_search", profile="smoke")
     s.records("S-SNASr")
     listed = "S-SNAS-mild, S-DARTS1, S-SNASr, S-DARTS1r"
-    with pytest.raises(UserError, match=rf"'W-SNAS8' is not listed for 04_snas_search in .*; allowed: {listed}\."):
+    with pytest.raises(UserError, match=rf"'W-SNAS8' is not listed for 05_snas_search in .*; allowed: {listed}\."):
         s.records("W-SNAS8")
     assert len(obtained) == 1
     with pytest.raises(UserError, match=r"'W-DARTS8' is not listed .*artefacts\.csv; allowed: none"):
@@ -138,13 +138,13 @@ def test_formulation_is_the_parameter_then_the_variable_then_each_runs_own(
     obtained: list, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def formulation(**parameters: str) -> str:
-        return Session("05_wiring_evolution", profile="smoke", **parameters).records("W-DSNAS8")[0].config.formulation
+        return Session("06_wiring_evolution", profile="smoke", **parameters).records("W-DSNAS8")[0].config.formulation
 
     assert formulation() == "fused"
     monkeypatch.setenv("NAS_FORMULATION", "plain")
     assert formulation() == "plain"
     assert formulation(formulation="fused") == "fused"
-    s = Session("05_wiring_evolution", profile="smoke")
+    s = Session("06_wiring_evolution", profile="smoke")
     assert "formulation plain" in str(s)
     assert s.out == tmp_path / "store" / "out" / "smoke-plain"
     monkeypatch.setenv("NAS_FORMULATION", "fast")
@@ -215,7 +215,7 @@ def test_save_takes_what_was_measured_without_runs(monkeypatch: pytest.MonkeyPat
     [
         ("01_search_space", "WI-F2", "C-W5a"),  # of another artefact
         ("01_search_space", "SN-F2", "C-SN2b"),  # has no bound yet
-        ("04_snas_search", "SN-T1", "C-SNT1r"),  # has a check
+        ("05_snas_search", "SN-T1", "C-SNT1r"),  # has a check
     ],
 )
 def test_only_claims_without_runs_can_be_measured_by_hand(notebook: str, artefact: str, claim: str) -> None:
@@ -287,7 +287,7 @@ def test_verdicts_in_a_notebook_are_left_aligned_with_unbroken_ids(saved: list[d
 def test_progress_in_a_notebook_is_not_on_standard_error_and_leaves_nothing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    s = Session("05_wiring_evolution", profile="smoke")
+    s = Session("06_wiring_evolution", profile="smoke")
     assert list(s.progress(2, "live")) == [0, 1]
     with s.busy("drawing WI-F1"):
         pass
@@ -317,19 +317,19 @@ def test_progress_in_a_notebook_is_not_on_standard_error_and_leaves_nothing(
 
 def test_the_device_is_the_variables(obtained: list, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NAS_DEVICE", "cuda")
-    s = Session("05_wiring_evolution", profile="smoke")
+    s = Session("06_wiring_evolution", profile="smoke")
     assert "cuda\n" in str(s)
     assert s.records("W-DSNAS8")[0].config.device == "cuda"
     assert s.out.name == "smoke-cuda"
     monkeypatch.setenv("NAS_DEVICE", "gpu")
     with pytest.raises(UserError, match="unknown device 'gpu'"):
-        Session("05_wiring_evolution", profile="smoke")
+        Session("06_wiring_evolution", profile="smoke")
 
 
 def test_a_folder_that_cannot_be_written_to_is_said_first(tmp_path: Path) -> None:
     (tmp_path / "store").write_text("")
     with pytest.raises(UserError, match=r"store is not a folder\); name a writable folder in NAS_RUNS"):
-        Session("05_wiring_evolution", profile="smoke")
+        Session("06_wiring_evolution", profile="smoke")
 
 
 def test_what_papermill_injects_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -338,7 +338,7 @@ def test_what_papermill_injects_is_checked(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(session, "check_injected", refuse)
     with pytest.raises(UserError, match="asked first"):
-        Session("05_wiring_evolution", profile="labtop")
+        Session("06_wiring_evolution", profile="labtop")
 
 
 @pytest.mark.parametrize("stored", [True, False], ids=["record", "live result"])
