@@ -4,12 +4,25 @@ from dataclasses import dataclass
 
 from nas_core.errors import choose
 
-VERDICTS = ("holds", "fails", "not at this scale", "reference", "not run")
+VERDICTS = ("fails", "inconclusive", "holds", "not at this scale", "reference", "not run")  # what to read first
+
+
+@dataclass(frozen=True)
+class Null:
+    """The same quantity where the claim's cause is absent: chance, shuffled records, a control, random search."""
+
+    words: str  # what it is, e.g. "operations shuffled on every edge"
+    value: float  # the estimate
+    meets: bool  # whether it meets the claim's bound as well, so that the claim is no evidence
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """``value`` is the seed mean; ``threshold`` says in words what it must be; ``interval`` covers the mean (95 %)."""
+    """``value`` is the estimate over seeds; ``threshold`` says what it must be; ``interval`` covers it (95 %).
+
+    ``met``: how many of the seeds meet the bound; ``p_holds``: the bootstrap's share of estimates that meet it;
+    ``p_value``: how often the null is as extreme, corrected within the claim's family (Holm).
+    """
 
     id: str
     verdict: str
@@ -17,6 +30,10 @@ class Verdict:
     threshold: str = ""
     seeds: tuple[int, ...] = ()
     interval: tuple[float, float] | None = None
+    met: int | None = None
+    p_holds: float | None = None
+    p_value: float | None = None
+    null: Null | None = None
     note: str = ""
 
     def __post_init__(self) -> None:
