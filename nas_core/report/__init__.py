@@ -16,6 +16,6 @@ __all__ = [
     "WIRING_ORDER", "Difference", "beside_printed", "compare", "curve_table", "curves", "draw_cell", "draw_flow",
     "draw_matrix", "draw_modules", "draw_network", "edge_handles", "flow_handles", "footer", "guide", "join_cells",
     "network_handles", "new_figure", "op_handles", "op_style", "parts", "picture", "probability_panels",
-    "probability_table", "save", "show", "snapshot_table", "table_figure", "topology_snapshots", "use_style", "verdict_table",
-    "verdict_text",
+    "probability_table", "save", "show", "snapshot_table", "table_figure", "topology_snapshots", "use_style",
+    "verdict_table", "verdict_text",
 ]
