@@ -181,7 +181,7 @@ def _beside_null(verdict: Verdict, null: NullModel | None, sample: Sample) -> Ve
     if null is None or outcome is None:
         return verdict
     slack = -outcome.error if sample.upwards else outcome.error  # the draws leave so much open
-    meets = holds(verdict.id, outcome.value + slack)
+    reaches = holds(verdict.id, outcome.value + slack)
     apart = outcome.p_value is not None and outcome.p_value < REJECTED
-    told = Null(null.words, outcome.value, meets and not apart)
+    told = Null(null.words, outcome.value, reaches and not apart, reaches)
     return replace(verdict, null=told, p_value=outcome.p_value)

@@ -78,7 +78,7 @@ def darts_gap(darts: Record) -> float:
     return abs(gap(darts, "child (darts)"))
 
 
-@check("C-SNT1b", "S-SNAS-mild", null=Control("DARTS", "S-DARTS1", darts_gap))
+@check("C-SNT1b", "S-SNAS-mild", null=Control("the gap of DARTS", "S-DARTS1", darts_gap))
 def snas_gap(snas: Record) -> float:
     """Absolute gap of SNAS, in points."""
     return abs(gap(snas, "child (argmax)"))

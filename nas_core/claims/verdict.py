@@ -11,13 +11,14 @@ VERDICTS = ("fails", "inconclusive", "holds", "not at this scale", "reference", 
 class Null:
     """The same quantity where the claim's cause is absent: chance, shuffled records, a control, random search.
 
-    ``meets``: whether the null meets the claim's bound as well and the runs are not told apart from it, so that the
-    claim is no evidence.
+    ``reaches``: whether the null meets the claim's bound as well. ``meets``: whether it does and the runs are not told
+    apart from it (p at least 0.05), so that the claim is no evidence.
     """
 
     words: str  # what it is, e.g. "operations shuffled on every edge"
     value: float  # the estimate
     meets: bool
+    reaches: bool = False
 
 
 @dataclass(frozen=True)
