@@ -9,13 +9,14 @@ from nas_core.report.footer import footer
 from nas_core.report.save import picture, save, show
 from nas_core.report.snapshots import snapshot_table, topology_snapshots
 from nas_core.report.style import WIRING_ORDER, new_figure, op_handles, op_style, use_style
-from nas_core.report.tables import beside_printed, table_figure, verdict_table, verdict_text
+from nas_core.report.tables import beside_printed, table_figure
+from nas_core.report.verdicts import Verdicts, verdict_table, verdict_text
 
 # fmt: off
 __all__ = [
-    "WIRING_ORDER", "Difference", "beside_printed", "compare", "curve_table", "curves", "draw_cell", "draw_flow",
-    "draw_matrix", "draw_modules", "draw_network", "edge_handles", "flow_handles", "footer", "guide", "join_cells",
-    "network_handles", "new_figure", "op_handles", "op_style", "parts", "picture", "probability_panels",
-    "probability_table", "save", "show", "snapshot_table", "table_figure", "topology_snapshots", "use_style",
-    "verdict_table", "verdict_text",
+    "WIRING_ORDER", "Difference", "Verdicts", "beside_printed", "compare", "curve_table", "curves", "draw_cell",
+    "draw_flow", "draw_matrix", "draw_modules", "draw_network", "edge_handles", "flow_handles", "footer", "guide",
+    "join_cells", "network_handles", "new_figure", "op_handles", "op_style", "parts", "picture",
+    "probability_panels", "probability_table", "save", "show", "snapshot_table", "table_figure",
+    "topology_snapshots", "use_style", "verdict_table", "verdict_text",
 ]
