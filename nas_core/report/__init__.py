@@ -4,7 +4,7 @@ from nas_core.report.boxes import draw_matrix, draw_modules, draw_network, netwo
 from nas_core.report.compare import Difference, compare
 from nas_core.report.curves import accuracy_curves, band, dropped_curves, entropy_curves, probability_panels
 from nas_core.report.diagrams import draw_cell, edge_handles
-from nas_core.report.flows import draw_flow, flow_handles, join_cells
+from nas_core.report.flows import connect, draw_flow, draw_unit, flow_handles, join_cells, unit_handles
 from nas_core.report.save import picture, save, show, stack
 from nas_core.report.snapshots import topology_snapshots
 from nas_core.report.style import WIRING_ORDER, caption, new_figure, op_handles, op_style, use_style
