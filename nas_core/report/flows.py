@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from nas_core.cells.topology import Topology
 from nas_core.report.diagrams import BEZIER, draw_cell, drawn_edges, edge_labels, points_per_unit, write_labels
-from nas_core.report.layout import at
+from nas_core.report.layout import at, part
 from nas_core.report.style import DARK, FONT, GREY, new_axes, use_style
 
 Paths = Mapping[str, Sequence[tuple[int, ...]]]  # of every flow the paths, each a list of nodes
@@ -239,16 +239,12 @@ def _unit_edge(ax: Axes, start: str, end: str, weights: np.ndarray, gate_line: s
     for k, weight in enumerate(weights):
         points = _straight(start, end, 0.0, APART * (1 - k))
         _unit_arrow(ax, points, OPERATION, f"operation {start}-{end} {k}", lw=0.5 + 2.6 * weight, z=1)
-        back = np.array([at(points, t) for t in (0.9, 0.78, 0.66, 0.54)])
-        _unit_arrow(ax, back, PARAMETER, f"parameter {start}-{end} {k}", lw=1.1, z=3)
+        _unit_arrow(ax, part(points, 0.9, 0.54), PARAMETER, f"parameter {start}-{end} {k}", lw=1.1, z=3)
         ax.plot(*at(points, 0.47), "s", color=PARAMETER, ms=4, zorder=4)
-    _unit_arrow(ax, _straight(end, start, 0.78 * outwards), COMPOUND, f"compound {end}-{start}", ls=DOTTED)
-    line = _straight(start, end, 1.02 * outwards)
-    gate = at(line, 0.42)
-    bent = np.array([line[3], line[3] + 0.25 * (gate - line[3]), gate + 0.45 * (line[3] - gate), gate])
-    towards = (gate - bent[0]) / np.hypot(*(gate - bent[0]))
-    bent[3] = gate - GATE * towards
-    _unit_arrow(ax, bent, SEARCH, f"search {start}-{end}", lw=1.4, z=3)
+    _unit_arrow(ax, _straight(end, start, 0.0, 2 * APART * outwards), COMPOUND, f"compound {end}-{start}", ls=DOTTED)
+    line = _straight(end, start, 0.0, -3.1 * APART * outwards)
+    gate = at(line, 0.55)
+    _unit_arrow(ax, part(line, 0.0, 0.42), SEARCH, f"search {start}-{end}", lw=1.4, z=3)
     ax.add_patch(Circle(gate, GATE, fc="white", ec=SEARCH, lw=1.1, ls=gate_line, zorder=4, gid=f"gate {start}-{end}"))
     ax.text(*gate, "$Z$", ha="center", va="center", size=FONT - 0.5, color=SEARCH, zorder=6)
 
@@ -268,9 +264,14 @@ def _straight(start: str, end: str, aside: float, bend: float = 0.0) -> np.ndarr
 def _unit_arrow(
     ax: Axes, points: np.ndarray, colour: str, gid: str, *, lw: float = 1.1, ls: str | tuple = "-", z: float = 2
 ) -> None:
-    arrow = FancyArrowPatch(path=Path(points, BEZIER), arrowstyle="-|>", mutation_scale=6 + lw, color=colour, lw=lw)
-    arrow.set(ls=ls, zorder=z, gid=gid, capstyle="butt")
-    ax.add_patch(arrow)
+    """An arrow along a curve; its head is solid, whatever the line is."""
+    shaft = FancyArrowPatch(path=Path(points, BEZIER), arrowstyle="-", color=colour, lw=lw, ls=ls)
+    head = FancyArrowPatch(path=Path(part(points, 0.8, 1.0), BEZIER), arrowstyle="-|>", color=colour, lw=0)
+    head.set_mutation_scale(6 + lw)
+    shaft.set(zorder=z, gid=gid, capstyle="butt")
+    head.set(zorder=z, gid=f"head of {gid}")
+    ax.add_patch(shaft)
+    ax.add_patch(head)
 
 
 def unit_handles() -> list[Line2D]:
