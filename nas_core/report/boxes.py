@@ -175,7 +175,7 @@ def draw_matrix(ax: Axes | None, matrix: ArrayLike, rows: Sequence[str], columns
         ax = new_axes(0.45 * len(columns) + 0.7, 0.3 * len(rows) + 0.4)
     full = np.array([to_rgb(op_style(op).colour) for op in columns])
     shown = 1 - np.clip(z, 0, 1)[..., None] * (1 - full)
-    ax.imshow(shown, aspect="auto")
+    ax.imshow(shown, aspect="auto", gid="guide colours")  # the numbers themselves are written on it
     ax.set_box_aspect(0.3 * len(rows) / (0.45 * len(columns)))
     for (i, j), value in np.ndenumerate(z):
         colour = ink(shown[i, j]) if value >= 0.05 else "#9A9A9A"

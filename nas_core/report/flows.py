@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from nas_core.cells.topology import Topology
 from nas_core.report.diagrams import BEZIER, draw_cell, drawn_edges, edge_labels, points_per_unit, write_labels
 from nas_core.report.layout import at, part
-from nas_core.report.style import DARK, FONT, GREY, new_axes, use_style
+from nas_core.report.style import DARK, FONT, GREY, INPUT_NODE, INTERMEDIATE_NODE, OUTPUT_NODE, new_axes, use_style
 
 Paths = Mapping[str, Sequence[tuple[int, ...]]]  # of every flow the paths, each a list of nodes
 Step = tuple[int, int]  # from a node to a neighbour, along an edge or against it
@@ -185,12 +185,11 @@ def _names(ax: Axes) -> list[Text]:
 
 
 # The unit of SNAS's Figure 6: an edge in series and two in parallel, whose ends are added up in the loss.
-PLACES = {"i": (0.0, 0.0), "j": (2.7, 0.0), "l": (5.4, 1.6), "m": (5.4, -1.6), "L": (7.9, 0.0)}
+PLACES = {"i": (0.0, 0.0), "j": (2.7, 0.0), "l": (5.4, 1.8), "m": (5.4, -1.8), "L": (7.9, 0.0)}
 UNIT_EDGES = (("i", "j"), ("j", "l"), ("j", "m"))
 NODE, GATE = 0.36, 0.3  # radii of a node and of an edge variable
 APART = 0.42  # between the curves of two operations, at their middles
-FACE = {"i": "#D6E4F2", "L": "#D6E4F2"}  # input and output blue, all others orange
-ORANGE = "#F8D9B4"
+FACE = {"i": INPUT_NODE, "L": OUTPUT_NODE}
 OPERATION, COMPOUND, PARAMETER, SEARCH = "#9A9A9A", "#000000", "#7B3FA0", "#C8102E"
 DOTTED = (0, (1, 1.3))
 DASHED = (0, (3, 1.6))
@@ -223,7 +222,9 @@ def draw_unit(
         _unit_arrow(ax, _straight("L", node, 0.12), COMPOUND, f"compound L-{node}", ls=DOTTED)
     for node, place in PLACES.items():
         line = DASHED if node in stochastic else "-"
-        circle = Circle(place, NODE, fc=FACE.get(node, ORANGE), ec=DARK, lw=1.2, ls=line, zorder=5, gid=f"node {node}")
+        circle = Circle(
+            place, NODE, fc=FACE.get(node, INTERMEDIATE_NODE), ec=DARK, lw=1.2, ls=line, zorder=5, gid=f"node {node}"
+        )
         ax.add_patch(circle)
         name = f"$x_{node}$" if node != "L" else r"$\mathcal{L}$"
         ax.text(*place, name, ha="center", va="center", size=FONT, zorder=6)
@@ -241,7 +242,7 @@ def _unit_edge(ax: Axes, start: str, end: str, weights: np.ndarray, gate_line: s
         _unit_arrow(ax, points, OPERATION, f"operation {start}-{end} {k}", lw=0.5 + 2.6 * weight, z=1)
         _unit_arrow(ax, part(points, 0.9, 0.54), PARAMETER, f"parameter {start}-{end} {k}", lw=1.1, z=3)
         ax.plot(*at(points, 0.47), "s", color=PARAMETER, ms=4, zorder=4)
-    _unit_arrow(ax, _straight(end, start, 0.0, 2 * APART * outwards), COMPOUND, f"compound {end}-{start}", ls=DOTTED)
+    _unit_arrow(ax, _straight(end, start, 0.0, 1.75 * APART * outwards), COMPOUND, f"compound {end}-{start}", ls=DOTTED)
     line = _straight(end, start, 0.0, -3.1 * APART * outwards)
     gate = at(line, 0.55)
     _unit_arrow(ax, part(line, 0.0, 0.42), SEARCH, f"search {start}-{end}", lw=1.4, z=3)
@@ -258,7 +259,7 @@ def _straight(start: str, end: str, aside: float, bend: float = 0.0) -> np.ndarr
     tail = tail + (NODE + 0.06) * along
     head = head - (NODE + 0.06) * along
     line = tail + np.linspace(0, 1, 4)[:, None] * (head - tail)
-    return np.asarray(line + left * (aside + bend * np.array([0.35, 1.2, 1.2, 0.35])[:, None]))
+    return np.asarray(line + left * (aside + bend * np.array([0.3, 1.25, 0.9, 0.1])[:, None]))
 
 
 def _unit_arrow(
