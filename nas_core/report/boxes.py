@@ -179,7 +179,8 @@ def draw_matrix(ax: Axes | None, matrix: ArrayLike, rows: Sequence[str], columns
     ax.set_box_aspect(0.3 * len(rows) / (0.45 * len(columns)))
     for (i, j), value in np.ndenumerate(z):
         colour = ink(shown[i, j]) if value >= 0.05 else "#9A9A9A"
-        ax.text(j, i, f"{value:.2g}", ha="center", va="center", size=FONT, color=colour, gid=f"entry {i} {j}")
+        shown_as = f"{value + 0.0:.2g}".replace("-", "−")
+        ax.text(j, i, shown_as, ha="center", va="center", size=FONT, color=colour, gid=f"entry {i} {j}")
     _frame_entries(ax, rows, [short(op) for op in columns])
     return ax
 

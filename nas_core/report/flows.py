@@ -285,25 +285,16 @@ def unit_handles() -> list[Line2D]:
     ]
 
 
-@use_style()
-def connect(start: Axes, end: Axes, text: str = "") -> None:
-    """Draw an arrow from the right rim of axes to the left rim of others in the same figure, with a text above it."""
+def connect(start: Axes, end: Axes, *, height: float = 0.5, before: float = 3.0) -> None:
+    """Draw an arrow from the middle of the right rim of axes to the left rim of others in the same figure.
+
+    ``height``: where it arrives, 0 at the bottom of ``end`` and 1 at its top; ``before``: points between its head and
+    the rim, for what stands there.
+    """
     arrow = ConnectionPatch(
-        (1, 0.5), (0, 0.5), start.transAxes, end.transAxes, arrowstyle="-|>", mutation_scale=9, lw=1.1, color=GREY
+        (1, 0.5), (0, height), start.transAxes, end.transAxes, arrowstyle="-|>", mutation_scale=9, lw=1.1, color=GREY
     )
-    arrow.set(in_layout=False, gid="connect", shrinkA=3, shrinkB=3)
-    start.figure.add_artist(arrow)
-    if text:
-        x, y = 0.0, 0.5
-        end.annotate(
-            text,
-            (x, y),
-            (-4, 4),
-            xycoords="axes fraction",
-            textcoords="offset points",
-            ha="right",
-            va="bottom",
-            size=FONT,
-            annotation_clip=False,
-            gid="connect text",
-        )
+    arrow.set(in_layout=False, gid="connect")
+    arrow.shrinkA = 3.0
+    arrow.shrinkB = before
+    start.get_figure(root=True).add_artist(arrow)
