@@ -1,7 +1,7 @@
 """Plots (numbers in, axes out), cell diagrams, tables beside printed values, and the one ``save``; imports no torch."""
 
 from nas_core.report.boxes import draw_matrix, draw_modules, draw_network, network_handles
-from nas_core.report.compare import Difference, compare
+from nas_core.report.compare import Difference, compare, parts
 from nas_core.report.curves import curve_table, curves, guide, probability_panels, probability_table
 from nas_core.report.diagrams import draw_cell, edge_handles
 from nas_core.report.flows import connect, draw_flow, draw_unit, flow_handles, join_cells, unit_handles
@@ -15,7 +15,7 @@ from nas_core.report.tables import beside_printed, table_figure, verdict_table, 
 __all__ = [
     "WIRING_ORDER", "Difference", "beside_printed", "compare", "connect", "curve_table", "curves", "draw_cell",
     "draw_flow", "draw_matrix", "draw_modules", "draw_network", "draw_unit", "edge_handles", "flow_handles",
-    "footer", "guide", "join_cells", "network_handles", "new_figure", "op_handles", "op_style", "picture",
+    "footer", "guide", "join_cells", "network_handles", "new_figure", "op_handles", "op_style", "parts", "picture",
     "probability_panels", "probability_table", "save", "show", "snapshot_table", "table_figure",
     "topology_snapshots", "unit_handles", "use_style", "verdict_table", "verdict_text",
 ]
