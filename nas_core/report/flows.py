@@ -246,8 +246,9 @@ def _unit_edge(ax: Axes, start: str, end: str, weights: np.ndarray, gate_line: s
     line = _straight(end, start, 0.0, -3.1 * APART * outwards)
     gate = at(line, 0.55)
     _unit_arrow(ax, part(line, 0.0, 0.42), SEARCH, f"search {start}-{end}", lw=1.4, z=3)
-    ax.add_patch(Circle(gate, GATE, fc="white", ec=SEARCH, lw=1.1, ls=gate_line, zorder=4, gid=f"gate {start}-{end}"))
-    ax.text(*gate, "$Z$", ha="center", va="center", size=FONT - 0.5, color=SEARCH, zorder=6)
+    x, y = map(float, gate)
+    ax.add_patch(Circle((x, y), GATE, fc="white", ec=SEARCH, lw=1.1, ls=gate_line, zorder=4, gid=f"gate {start}-{end}"))
+    ax.text(x, y, "$Z$", ha="center", va="center", size=FONT - 0.5, color=SEARCH, zorder=6)
 
 
 def _straight(start: str, end: str, aside: float, bend: float = 0.0) -> np.ndarray:
@@ -297,4 +298,6 @@ def connect(start: Axes, end: Axes, *, height: float = 0.5, before: float = 3.0)
     arrow.set(in_layout=False, gid="connect")
     arrow.shrinkA = 3.0
     arrow.shrinkB = before
-    start.get_figure(root=True).add_artist(arrow)
+    figure = start.get_figure(root=True)
+    assert figure is not None
+    figure.add_artist(arrow)
