@@ -4,7 +4,7 @@ from nas_core.report.boxes import draw_matrix, draw_modules, draw_network, netwo
 from nas_core.report.compare import Difference, compare, parts
 from nas_core.report.curves import curve_table, curves, guide, probability_panels, probability_table
 from nas_core.report.diagrams import draw_cell, edge_handles
-from nas_core.report.flows import draw_flow, flow_handles, join_cells
+from nas_core.report.flows import connect, draw_flow, draw_unit, flow_handles, join_cells, unit_handles
 from nas_core.report.footer import footer
 from nas_core.report.save import picture, save, show
 from nas_core.report.snapshots import snapshot_table, topology_snapshots
@@ -14,9 +14,9 @@ from nas_core.report.verdicts import Verdicts, verdict_table, verdict_text
 
 # fmt: off
 __all__ = [
-    "WIRING_ORDER", "Difference", "Verdicts", "beside_printed", "compare", "curve_table", "curves", "draw_cell",
-    "draw_flow", "draw_matrix", "draw_modules", "draw_network", "edge_handles", "flow_handles", "footer", "guide",
-    "join_cells", "network_handles", "new_figure", "op_handles", "op_style", "parts", "picture",
-    "probability_panels", "probability_table", "save", "show", "snapshot_table", "table_figure",
-    "topology_snapshots", "use_style", "verdict_table", "verdict_text",
+    "WIRING_ORDER", "Difference", "Verdicts", "beside_printed", "compare", "connect", "curve_table", "curves",
+    "draw_cell", "draw_flow", "draw_matrix", "draw_modules", "draw_network", "draw_unit", "edge_handles",
+    "flow_handles", "footer", "guide", "join_cells", "network_handles", "new_figure", "op_handles", "op_style",
+    "parts", "picture", "probability_panels", "probability_table", "save", "show", "snapshot_table", "table_figure",
+    "topology_snapshots", "unit_handles", "use_style", "verdict_table", "verdict_text",
 ]
