@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -99,7 +100,7 @@ class _Row:
         self.sheet.text(0.0, self.y + BOX / 2 + 0.14, self.chain.title, ha="left", weight="bold")
         self._end(self.chain.ends[0], ends[0], -1)
         self._end(self.chain.ends[1], ends[1], 1)
-        for before, after in zip(spans[:-1], spans[1:], strict=True):
+        for before, after in pairwise(spans):
             self.sheet.arrow((before[1] + 0.02, self.y), (after[0], self.y), f"arrow {self.number}")
         if self.chain.costs:
             self._cost(spans)
@@ -145,7 +146,7 @@ class _Row:
             bar = end - 0.03
             corners = [(bar, low + 0.1), (bar, low - 0.1), (bar - 0.035, low - 0.1), (bar - 0.035, low + 0.1)]
             self._polygon(corners, "stop")
-        for before, after, text in zip(spans[:-1], spans[1:], self.chain.costs, strict=True):
+        for (before, after), text in zip(pairwise(spans), self.chain.costs, strict=True):
             middle = (before[1] + after[0]) / 2
             self.sheet.text(middle, low - 0.2, text, gid=f"cost {self.number}")
 

@@ -38,9 +38,9 @@ def draw_flow(
 
     A path against the direction of the edges is one that goes backwards, as gradients and costs do. A band lies beside
     its edge: the first flow to the left, the second to the right of it, and so on. ``texts``: of every flow the numbers
-    on its steps, e.g. ``{"cost": {(3, 2): "0"}}``; ``stops``: of every flow the steps on which it does not arrive, whose
-    bands end half-way at a bar; ``labels`` and ``names`` as in :func:`draw_cell`. Raises
-    ``ValueError`` for a step without an edge and for a number on a step that its flow does not take.
+    on its steps, e.g. ``{"cost": {(3, 2): "0"}}``; ``stops``: of every flow the steps on which it does not arrive and
+    its band ends half-way at a bar; ``labels`` and ``names`` as in :func:`draw_cell`. Raises ``ValueError`` for a step
+    without an edge, for a number on a step that its flow does not take, and for a stop on such a step.
     """
     texts = texts or {}
     stops = stops or {}
@@ -62,6 +62,9 @@ def draw_flow(
                 bar = Polygon(bands.bar(step), fc=DARK, ec="none")
                 bar.set(zorder=2.6, gid=f"stop {flow} {step[0]}-{step[1]}")
                 ax.add_patch(bar)
+        for step in stopped:
+            if step not in margins:
+                raise ValueError(f"cannot stop on step {step}: flow {flow!r} does not take it")
         for step, text in texts.get(flow, {}).items():
             if step not in margins:
                 raise ValueError(f"cannot write on step {step}: flow {flow!r} does not take it")

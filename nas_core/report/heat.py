@@ -1,5 +1,7 @@
 """Heat maps whose numbers are written in, with their signs, so that they are read without colour, too."""
 
+from typing import Any
+
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
@@ -17,12 +19,12 @@ def signed(value: float, digits: int = 4) -> str:
 
 
 @use_style()
-def heat_map(ax: Axes, values: pd.DataFrame, texts: pd.DataFrame, **look: object) -> Axes:
+def heat_map(ax: Axes, values: pd.DataFrame, texts: pd.DataFrame, **look: Any) -> Axes:
     """Draw a table as a heat map, one square an entry with its text; index and columns are the names at its sides.
 
     ``values`` give the colours, ``texts``, of the same shape, what is written; ``look`` goes to ``seaborn.heatmap``.
     """
-    settings: dict[str, object] = {
+    settings: dict[str, Any] = {
         "annot": texts,
         "fmt": "",
         "annot_kws": {"size": FONT - 0.5},
