@@ -3,7 +3,7 @@
 from nas_core.report import theory
 from nas_core.report.boxes import draw_matrix, draw_modules, draw_network, network_handles
 from nas_core.report.chains import Box, Chain, draw_chains
-from nas_core.report.compare import Difference, compare
+from nas_core.report.compare import Difference, compare, parts
 from nas_core.report.costs import draw_gradient_and_cost, draw_last_two, draw_small_cells, draw_two_paths, thousandths
 from nas_core.report.curves import curve_table, curves, guide, probability_panels, probability_table
 from nas_core.report.diagrams import draw_cell, edge_handles
@@ -20,7 +20,7 @@ __all__ = [
     "WIRING_ORDER", "Box", "Chain", "Difference", "beside_printed", "compare", "cost_map", "curve_table", "curves",
     "draw_cell", "draw_chains", "draw_flow", "draw_gradient_and_cost", "draw_last_two", "draw_matrix", "draw_modules",
     "draw_network", "draw_small_cells", "draw_two_paths", "edge_handles", "flow_handles", "footer", "guide", "heat_map",
-    "join_cells", "network_handles", "new_figure", "op_handles", "op_style", "picture", "probability_panels",
+    "join_cells", "network_handles", "new_figure", "op_handles", "op_style", "parts", "picture", "probability_panels",
     "probability_table", "save", "show", "signed", "snapshot_table", "table_figure", "theory", "thousandths",
     "topology_snapshots", "use_style", "verdict_table", "verdict_text",
 ]

@@ -35,7 +35,7 @@ def draw_two_paths(topology: Topology, terms: Mapping[int, Sequence[float]]) -> 
     first, second = (thousandths(term) for term in terms[0])
     draw_flow(left, topology, paths, texts={FIRST: {(2, 0): first}, SECOND: {(2, 0): second}}, labels=False)
     left.set_title("type 1: edges 0 and 1, here edge 0", pad=PAD)
-    left.legend(handles=flow_handles(paths), loc="lower right", bbox_to_anchor=(1.02, -0.06))
+    left.legend(handles=flow_handles(paths), loc="lower right", bbox_to_anchor=(1.02, -0.02))
     only = {FIRST: [(4, 3, 0)]}
     draw_flow(right, topology, only, texts={FIRST: {(3, 0): thousandths(terms[2][0])}}, labels=False)
     right.set_title("type 2: edges 2, 3 and 4, here edge 2", pad=PAD)
@@ -76,7 +76,7 @@ def draw_gradient_and_cost(
     norms = {name: {step: f"{norm:.2f}" for step, norm in steps.items()} for name, steps in gradients.items()}
     draw_flow(left, topology, paths, texts=norms, labels=False)
     left.set_title("(a) gradient of the weights on edge 0, norms", pad=PAD)
-    left.legend(handles=flow_handles(paths), loc="lower right", bbox_to_anchor=(1.02, -0.12))
+    left.legend(handles=flow_handles(paths), loc="lower right", bbox_to_anchor=(1.02, -0.04))
     written = {step: thousandths(cost) for step, cost in costs.items()}
     draw_flow(right, topology, {"cost": list(costs)}, texts={"cost": written}, stops={"cost": stops}, labels=False)
     right.set_title("(b) costs in 10⁻³", pad=PAD)
