@@ -73,7 +73,7 @@ def draw_gradient_and_cost(
     paths = {}
     for name, steps in gradients.items():
         paths[name] = [(next(iter(steps))[0], *[end for _, end in steps])]
-    norms = {name: {step: f"{norm:.2f}" for step, norm in steps.items()} for name, steps in gradients.items()}
+    norms = {name: {step: f"{norm:.2g}" for step, norm in steps.items()} for name, steps in gradients.items()}
     draw_flow(left, topology, paths, texts=norms, labels=False)
     left.set_title("(a) gradient of the weights on edge 0, norms", pad=PAD)
     left.legend(handles=flow_handles(paths), loc="lower right", bbox_to_anchor=(1.02, -0.04))
@@ -112,7 +112,7 @@ def draw_small_cells(topologies: Sequence[Topology], costs: pd.DataFrame, norms:
     ``costs``: rows of ``cell``, ``source``, ``target``, ``cost``; ``norms``: of every cell the norm of the gradient of
     the weights on edge (0, 1).
     """
-    figure, axes = new_figure(7.0, 1.9, 1, len(topologies))
+    figure, axes = new_figure(7.0, 1.8, 1, len(topologies))
     for ax, topology in zip(axes[0], topologies, strict=True):
         end = output_node(topology)
         over_1: list[tuple[int, ...]] = [(end, 1, 0)] if 1 in topology.output else []
@@ -130,5 +130,5 @@ def draw_small_cells(topologies: Sequence[Topology], costs: pd.DataFrame, norms:
         ax.set_title(f"{topology.name} cell: edge (0,1) costs {thousandths(of_cell[1, 0])}")
     for ax in axes[0]:
         ax.set_ylim(axes[0][0].get_ylim())  # so that both stand at one height
-    axes[0][0].legend(handles=flow_handles(["gradient", "cost"]), loc="lower left", bbox_to_anchor=(-0.05, -0.1))
+    axes[0][-1].legend(handles=flow_handles(["gradient", "cost"]), loc="lower center", bbox_to_anchor=(0.5, -0.05))
     return figure

@@ -34,7 +34,9 @@ def second_paths(parts: pd.DataFrame) -> Figure:
     right.set(
         xlabel="part of the cost of edge 0 (clipped at ±0.1)", ylabel="networks", title="(b) zero on average only"
     )
-    right.legend()
+    right.legend(loc="upper left")
+    for ax in (left, right):
+        ax.locator_params(axis="x", nbins=5)
     return figure
 
 
@@ -216,10 +218,9 @@ def law_of_sums(sums: pd.DataFrame) -> Figure:
         right.plot(variance.rho, variance.law, color=colour, lw=1)
         place: dict[str, Any] = {"textcoords": "offset points", "size": FONT, "annotation_clip": False}
         right.annotate(f"{k}² = {k**2}", (1, k**2), (7, -3), **place)
-    left.axline((0, 0), slope=1, zorder=0, **ZERO)
-    left.set(
-        xlabel="k, paths that are added", ylabel="mean of the sum / mean", title="(a) mean: k", xticks=[1, 2, 3, 4]
-    )
+    left.plot([1, 4], [1, 4], zorder=0, **ZERO)
+    left.set(xlabel="k, paths that are added", ylabel="mean of the sum / mean", title="(a) mean: k")
+    left.set(xticks=[1, 2, 3, 4], yticks=[1, 2, 3, 4])
     right.set(xlabel="ρ, correlation of the features", ylabel="variance of the sum / variance", xlim=(-0.03, 1.25))
     right.set(title="(b) variance: k(1 + (k − 1)ρ)", xticks=[0, 0.25, 0.5, 0.75, 1])
     return figure
