@@ -1,7 +1,7 @@
 """Where something flows: bands beside the edges of a cell, gradients in a small unit, arrows between pictures."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import cycle, pairwise
 
 import numpy as np
@@ -33,6 +33,7 @@ def draw_flow(
     *,
     colours: Mapping[str, str] | None = None,
     texts: Mapping[str, Mapping[Step, str]] | None = None,
+    stops: Mapping[str, Collection[Step]] | None = None,
     labels: bool = True,
     names: Mapping[int, str] | None = None,
 ) -> Axes:
@@ -40,10 +41,12 @@ def draw_flow(
 
     A path against the direction of the edges is one that goes backwards, as gradients and costs do. A band lies beside
     its edge: the first flow to the left, the second to the right of it, and so on. ``texts``: of every flow the numbers
-    on its steps, e.g. ``{"cost": {(3, 2): "0"}}``; ``labels`` and ``names`` as in :func:`draw_cell`. Raises
-    ``ValueError`` for a step without an edge and for a number on a step that its flow does not take.
+    on its steps, e.g. ``{"cost": {(3, 2): "0"}}``; ``stops``: of every flow the steps on which it does not arrive and
+    its band ends half-way at a bar; ``labels`` and ``names`` as in :func:`draw_cell`. Raises ``ValueError`` for a step
+    without an edge, for a number on a step that its flow does not take, and for a stop on such a step.
     """
     texts = texts or {}
+    stops = stops or {}
     ax = draw_cell(ax, topology, labels=False, names=names)
     drawn = drawn_edges(topology)
     written = edge_labels(drawn, labels, {})
@@ -52,11 +55,19 @@ def draw_flow(
     for k, (flow, paths) in enumerate(flows.items()):
         side = 1 if k % 2 == 0 else -1
         margins = {}
+        stopped = stops.get(flow, ())
         for step in _steps(paths):
-            outline, margins[step] = bands.add(flow, step, side)
+            outline, margins[step] = bands.add(flow, step, side, stops=step in stopped)
             band = Polygon(outline, fc=colour[flow], ec="white", lw=0.5)
             band.set(zorder=2.5, gid=f"flow {flow} {step[0]}-{step[1]}")
             ax.add_patch(band)
+            if step in stopped:
+                bar = Polygon(bands.bar(step), fc=DARK, ec="none")
+                bar.set(zorder=2.6, gid=f"stop {flow} {step[0]}-{step[1]}")
+                ax.add_patch(bar)
+        for step in stopped:
+            if step not in margins:
+                raise ValueError(f"cannot stop on step {step}: flow {flow!r} does not take it")
         for step, text in texts.get(flow, {}).items():
             if step not in margins:
                 raise ValueError(f"cannot write on step {step}: flow {flow!r} does not take it")
@@ -84,11 +95,12 @@ class _Bands:
         self.curves = curves
         self.unit = unit
         self.taken: Counter[tuple[Step, int]] = Counter()
+        self.ends: dict[Step, np.ndarray] = {}  # control points of the bands that stop, (4, 2)
 
-    def add(self, flow: str, step: Step, side: int) -> tuple[np.ndarray, np.ndarray]:
+    def add(self, flow: str, step: Step, side: int, *, stops: bool) -> tuple[np.ndarray, np.ndarray]:
         """The outline of a new band, (corners, 2), and the curve beside it, where its number stands, (4, 2).
 
-        ``side``: 1 for the left of the edge, -1 for the right.
+        ``side``: 1 for the left of the edge, -1 for the right; one that ``stops`` ends half-way.
         """
         edge = (min(step), max(step))
         if edge not in self.curves:
@@ -99,7 +111,19 @@ class _Bands:
         if step != edge:
             path = path[::-1]
         margin = _aside(self.curves[edge], side * (away + WIDTH / 2 + TEXT) / self.unit)
-        return _ribbon(path, WIDTH / self.unit, HEAD / self.unit), margin
+        share = 0.5 if stops else 1.0
+        if stops:
+            self.ends[step] = path
+        return _ribbon(path, WIDTH / self.unit, HEAD / self.unit, share), margin
+
+    def bar(self, step: Step) -> np.ndarray:
+        """The outline of the bar at which the last band on a step stops, (corners, 2)."""
+        middle, ahead = at(self.ends[step], np.array([0.5, 0.56]))
+        along = (ahead - middle) / np.hypot(*(ahead - middle))
+        across = np.array([-along[1], along[0]]) * 1.5 * WIDTH / self.unit
+        near = middle + along * 1.0 / self.unit
+        far = near + along * 2.0 / self.unit
+        return np.array([near + across, far + across, far - across, near - across])
 
 
 def flow_handles(flows: Sequence[str] | Paths, colours: Mapping[str, str] | None = None) -> list[Patch]:
@@ -133,9 +157,9 @@ def _normals(directions: np.ndarray) -> np.ndarray:
     return np.asarray(left / np.hypot(*directions.T)[:, None])
 
 
-def _ribbon(points: np.ndarray, width: float, head: float) -> np.ndarray:
-    """The outline of a broad arrow along a curve, shape (corners, 2)."""
-    path = at(points, np.linspace(0, 1, 201))
+def _ribbon(points: np.ndarray, width: float, head: float, share: float) -> np.ndarray:
+    """The outline of a broad arrow along this share of a curve, shape (corners, 2)."""
+    path = at(points, np.linspace(0, share, 201))
     tip = path[-1]
     ahead = np.hypot(*(path - tip).T)
     path = path[ahead >= min(head, 0.6 * ahead[0])]

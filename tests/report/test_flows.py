@@ -108,6 +108,20 @@ def test_steps_that_the_cell_lacks_are_rejected() -> None:
         draw_flow(None, modified_cell(), {"cost": [(3, 2, 0)]}, texts={"costs": {(3, 2): "1"}})
 
 
+def test_a_flow_that_stops_ends_half_way_at_a_bar() -> None:
+    """Its tip lies between the nodes, the bar just behind the tip; the other bands reach their nodes."""
+    cell = minimal_cell()
+    ax = draw_flow(None, cell, {"cost": [(4, 3, 2)]}, stops={"cost": [(3, 2)]})
+    left, right = positions(cell)[2][0], positions(cell)[3][0]
+    middle = (left + right) / 2
+    tip = bands(ax)["flow cost 3-2"].get_xy()[:, 0].min()
+    bars = {str(p.get_gid()): p.get_xy() for p in ax.patches if str(p.get_gid()).startswith("stop")}
+    assert list(bars) == ["stop cost 3-2"]
+    assert middle - 0.3 < bars["stop cost 3-2"][:, 0].max() <= tip < middle + 0.3
+    with pytest.raises(ValueError, match=r"cannot stop on step \(2, 0\): flow 'cost' does not take it"):
+        draw_flow(None, cell, {"cost": [(4, 3, 2)]}, stops={"cost": [(2, 0)]})
+
+
 def test_cells_are_joined_from_output_to_last_input() -> None:
     figure, ((left, right),) = new_figure(9, 3.3, 1, 2)
     for ax in (left, right):
