@@ -1,4 +1,4 @@
-"""What the site shows of a folder of artefacts: every item of the papers with its pictures and verdicts, or as to come."""
+"""What the site shows of a folder of artefacts: every item of the papers, with its pictures and verdicts if it is made."""
 
 import json
 from collections.abc import Iterator
@@ -85,8 +85,8 @@ def rows(claims: pd.DataFrame) -> list[dict[str, Any]]:
     table["grade"] = table["grade"].map(papers.GRADES)
     table["bound"] = [bound_words(threshold) for threshold in table["threshold"]]
     table["value"] = [number(value) for value in table["value"]]
-    table["interval"] = [interval(row.low, row.high) for row in table.itertuples()]
-    return table.fillna("").to_dict("records")
+    table["interval"] = [interval(low, high) for low, high in zip(table["low"], table["high"], strict=True)]
+    return [{str(name): value for name, value in row.items()} for row in table.fillna("").to_dict("records")]
 
 
 def number(value: float) -> str:

@@ -1,6 +1,6 @@
 """How the site is built: the executed notebooks, a gallery of the artefacts, the ledger, and the API.
 
-Nothing is executed, and no page asks anything of another machine: MathJax, which draws the formulas, is part of the site.
+Nothing is executed. No page asks anything of another machine: MathJax, which draws the formulas, is part of the site.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ html_static_path = ["static", str(MATHJAX)]
 html_css_files = ["site.css"]
 html_js_files = [("filter.js", {"defer": "defer"})]
 mathjax_path = MATHJAX.name
+html_show_search_summary = False  # it would be fetched, which browsers refuse for files
 html_copy_source = False
 html_show_sphinx = False
 html_show_copyright = False
