@@ -1,4 +1,4 @@
-"""What the site shows of a folder of artefacts: every item of the papers, with its pictures and verdicts if it is made."""
+"""What the site shows of a folder of artefacts: every item of the papers, with pictures and verdicts if it is made."""
 
 import json
 from collections.abc import Iterator
