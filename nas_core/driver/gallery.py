@@ -11,9 +11,10 @@ import pandas as pd
 from nas_core import papers
 from nas_core.claims.verdict import VERDICTS
 from nas_core.driver.ledger import ledger
+from nas_core.report import parts
+from nas_core.report.footer import bound_in_words, quantity
 
-COMPARISONS = {">": "more than", ">=": "at least", "<": "less than", "<=": "at most"}
-RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+UNITS = {"count": ""}  # a number of things needs no unit
 PLURAL = {"holds": "hold", "fails": "fail"}
 
 
@@ -41,17 +42,7 @@ class Item:
     notebook: str
     pictures: list[Picture]
     tally: dict[str, int]  # verdicts of its claims, what to read first coming first
-    claims: list[dict[str, Any]]  # rows of the ledger, in the order of the verdicts
-
-    @property
-    def title(self) -> str:
-        """What its picture is called, and before there is one, what the paper shows."""
-        return self.pictures[0].title if self.pictures else sentence(self.shows)
-
-
-def sentence(text: str) -> str:
-    """The text with a capital at its beginning."""
-    return text[:1].upper() + text[1:]
+    claims: list[dict[str, str]]  # rows of the ledger
 
 
 def gallery(folder: Path) -> list[Item]:
@@ -71,46 +62,43 @@ def _item(folder: Path, row: Any, claims: pd.DataFrame) -> Item:
 
 
 def _pictures(folder: Path, paper: str, artefact: str) -> Iterator[Picture]:
-    """The item's picture and those of its parts, whose names have a letter behind a dash."""
-    parts = sorted(path.stem for path in (folder / paper).glob(f"{artefact}-*.png"))
-    for name in [artefact, *parts]:
+    """The item's picture and those of its parts."""
+    for name in [artefact, *(part.name for part in parts(folder / paper / artefact))]:
         told = json.loads((folder / paper / f"{name}.json").read_text("utf8"))
         yield Picture(f"{paper}/{name}", told["title"], told.get("caption", ""))
 
 
-def rows(claims: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows of the ledger as mappings for a template, those to read first coming first; no value is an empty text."""
+def rows(claims: pd.DataFrame) -> list[dict[str, str]]:
+    """Rows of the ledger as texts for a template, those to read first coming first; what there is not is empty."""
     order = claims["verdict"].map(list(VERDICTS).index)
-    table = claims.assign(order=order).sort_values("order", kind="stable").reset_index(names="id")
-    table["grade"] = table["grade"].map(papers.GRADES)
-    table["bound"] = [bound_words(threshold) for threshold in table["threshold"]]
-    table["value"] = [number(value) for value in table["value"]]
-    table["interval"] = [interval(low, high) for low, high in zip(table["low"], table["high"], strict=True)]
-    return [{str(name): value for name, value in row.items()} for row in table.fillna("").to_dict("records")]
+    table = claims.assign(unit=papers.claims()["unit"], order=order).sort_values("order", kind="stable")
+    return [_row(claim) for claim in table.itertuples()]
 
 
-def number(value: float) -> str:
-    """Three significant digits with true signs, thousands separators and powers of ten."""
-    if pd.isna(value):
-        return ""
-    digits = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-    mantissa, power, exponent = digits.partition("e")
-    if power:
-        mantissa += " × 10" + str(int(exponent)).translate(RAISED)
-    return mantissa.replace("-", "−")
-
-
-def bound_words(threshold: str) -> str:
-    """The bound of a claim in words: ``>= 0.9`` is ``at least 0.9``."""
-    comparison, _, bound = threshold.partition(" ")
-    return f"{COMPARISONS[comparison]} {bound.replace('-', '−')}" if threshold else ""
+def _row(claim: Any) -> dict[str, str]:
+    """What is shown of a claim, with numbers as a person reads them; the bound is the one that it was judged by."""
+    texts = {
+        "id": claim.Index,
+        "artefact": claim.artefact,
+        "paper": claim.paper,
+        "grade": papers.GRADES[claim.grade],
+        "sentence": claim.sentence,
+        "verdict": claim.verdict,
+        "value": "",
+        "interval": "",
+        "bound": "",
+    }
+    if not claim.threshold:
+        return texts
+    comparison, bound = claim.threshold.split(" ")
+    share = "share" if claim.unit == "share" else ""  # in percent; other units stand with the bound alone
+    texts["value"] = quantity(claim.value, share)
+    texts["bound"] = bound_in_words(comparison, float(bound), UNITS.get(claim.unit, claim.unit))
+    if pd.notna(claim.low):
+        texts["interval"] = f"{quantity(claim.low, share)} to {quantity(claim.high, share)}"
+    return texts
 
 
 def count_words(count: int, verdict: str) -> str:
     """How many claims have a verdict: ``8 hold``, ``1 fails``, ``3 not run``."""
     return f"{count} {verdict if count == 1 else PLURAL.get(verdict, verdict)}"
-
-
-def interval(low: float, high: float) -> str:
-    """``low to high``, or nothing where there is none."""
-    return "" if pd.isna(low) else f"{number(low)} to {number(high)}"

@@ -36,7 +36,7 @@ project = "Five papers on neural architecture search"
 html_title = project
 extensions = ["myst_nb", "sphinx_design", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.viewcode"]
 exclude_patterns = ["**/.ipynb_checkpoints", "site/templates"]
-templates_path = ["templates"]
+templates_path = [str(Path(__file__).parent / "templates")]
 
 html_theme = "furo"
 html_static_path = ["static", str(MATHJAX)]
@@ -68,6 +68,7 @@ def fill_in(app: Sphinx, docname: str, source: list[str]) -> None:
     """Make the text of a page that is a template."""
     if docname not in TEMPLATES:
         return
+    app.env.note_reread()  # when the site is built again: the figures may be others
     claims = rows(ledger(FIGURES))
     values = {
         "items": gallery(FIGURES),
