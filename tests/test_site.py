@@ -11,7 +11,6 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import nbformat
-import pandas as pd
 import pytest
 from browser import chromium
 from bs4 import BeautifulSoup
@@ -19,6 +18,7 @@ from nbformat import NotebookNode
 from playwright.sync_api import Browser, Page, Request
 
 from nas_core import papers
+from nas_core.driver.ledger import ledger
 
 REPO = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted(path.stem for path in (REPO / "notebooks").glob("*.ipynb"))
@@ -170,8 +170,8 @@ def test_a_part_stands_with_its_item(site: Path) -> None:
 
 
 def test_the_gallery_says_what_the_ledger_says(site: Path) -> None:
-    ledger = pd.read_csv(REPO / "figures" / "ledger.csv")
-    fails = ledger[ledger["verdict"] == "fails"]["artefact"].value_counts()
+    claims = ledger(REPO / "figures")
+    fails = claims[claims["verdict"] == "fails"]["artefact"].value_counts()
     assert len(fails) > 0
     cards = soup(site / "site/gallery.html").select(".sd-card")
     for artefact, count in fails.items():
@@ -181,23 +181,23 @@ def test_the_gallery_says_what_the_ledger_says(site: Path) -> None:
 
 
 def test_the_ledger_filters(site: Path, page: Page) -> None:
-    ledger = pd.read_csv(REPO / "figures" / "ledger.csv")
+    claims = ledger(REPO / "figures")
     page.goto(address(site, "site/ledger"))
     rows = page.locator(".ledger tbody tr")
     shown = page.locator(".ledger tbody tr:visible")
     said = page.locator(".ledger-filter output")
-    assert rows.count() == shown.count() == len(ledger)
+    assert rows.count() == shown.count() == len(claims)
     page.select_option("select[name=verdict]", "fails")
-    assert shown.count() == (ledger["verdict"] == "fails").sum()
+    assert shown.count() == (claims["verdict"] == "fails").sum()
     page.fill("input[name=words]", "WI-F12")
-    assert shown.count() == ((ledger["verdict"] == "fails") & (ledger["artefact"] == "WI-F12")).sum()
+    assert shown.count() == ((claims["verdict"] == "fails") & (claims["artefact"] == "WI-F12")).sum()
     page.select_option("select[name=verdict]", "")
     page.fill("input[name=words]", "")
     page.select_option("select[name=paper]", "mixpath")
     page.select_option("select[name=grade]", "exact")
-    wanted = ((ledger["paper"] == "mixpath") & (ledger["grade"] == "X")).sum()
+    wanted = ((claims["paper"] == "mixpath") & (claims["grade"] == "X")).sum()
     assert shown.count() == wanted
-    assert said.inner_text() == f"{wanted} of {len(ledger)} claims"
+    assert said.inner_text() == f"{wanted} of {len(claims)} claims"
     page.fill("input[name=words]", "no claim has these words")
     assert shown.count() == 0
 
