@@ -117,6 +117,13 @@ def paper_table(
     return PaperTable(data[kept].reset_index(drop=True), grid)
 
 
+def plain_table(data: pd.DataFrame, title: str = "") -> PaperTable:
+    """All columns of a table under their own names, its index first if that says something."""
+    named = data.index.name is not None or not isinstance(data.index, pd.RangeIndex)
+    shown = data.reset_index() if named else data
+    return paper_table(shown, [Column(str(name), str(name)) for name in shown], title=title)
+
+
 def over_seeds(measured: pd.DataFrame, key: str, columns: Sequence[str]) -> pd.DataFrame:
     """Mean, spread (standard deviation, n - 1) and number of seeds for every value of ``key``.
 

@@ -6,7 +6,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from nas_core.errors import UserError
-from nas_core.report.paper_table import Column, PaperTable, number_texts, over_seeds, paper_table
+from nas_core.report.paper_table import Column, PaperTable, number_texts, over_seeds, paper_table, plain_table
 
 DATA = pd.DataFrame(
     {
@@ -97,7 +97,7 @@ def test_decimal_points_stand_below_each_other() -> None:
 
 
 def test_letters_get_smaller_and_a_table_that_is_too_wide_is_refused() -> None:
-    long = pd.DataFrame({"a": ["word " * 12], "b": ["word " * 11], "c": ["word"]})
+    long = pd.DataFrame({"a": ["word " * 12], "b": ["word " * 11], "c": ["word " * 3]})
     columns = [Column(name, name, wrap=60) for name in long]
     figure = paper_table(long, columns).figure()
     assert min(text.get_size() for text in figure.axes[0].texts) == 7.0
@@ -157,3 +157,8 @@ def test_mean_and_spread_over_seeds() -> None:
 )
 def test_numbers_read_well(values: list[object], shown: list[str]) -> None:
     assert number_texts(pd.Series(values)) == shown
+
+
+def test_a_plain_index_is_not_shown() -> None:
+    assert list(plain_table(DATA[["net"]]).data) == ["net"]
+    assert list(plain_table(DATA.set_index("net")[["err"]]).data) == ["net", "err"]
