@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from nas_core.errors import UserError
 from nas_core.report.paper_table import Column, PaperTable, number_texts, over_seeds, paper_table, plain_table
+from nas_core.report.style import text_width
 
 DATA = pd.DataFrame(
     {
@@ -96,13 +97,19 @@ def test_decimal_points_stand_below_each_other() -> None:
     assert len({text.get_position()[0] for text in places}) == 1
 
 
+def of_width(inches: float) -> PaperTable:
+    """A column whose words are as wide as said in letters of 8 points."""
+    letters = round(inches * 72 / (text_width("n" * 100) / 100))
+    return paper_table(pd.DataFrame({"a": ["n" * letters]}), [Column("a", "A", wrap=1000)])
+
+
 def test_letters_get_smaller_and_a_table_that_is_too_wide_is_refused() -> None:
-    long = pd.DataFrame({"a": ["word " * 11], "b": ["word " * 11], "c": ["word"]})
-    columns = [Column(name, name, wrap=60) for name in long]
-    figure = paper_table(long, columns).figure()
-    assert min(text.get_size() for text in figure.axes[0].texts) == 7.0
-    with pytest.raises(UserError, match=r"7 in are allowed.*the widest is 'a'"):
-        paper_table(long.assign(c=long["a"]), columns).figure()
+    for inches, size in ((6.0, 8.0), (7.2, 7.5), (7.6, 7.0)):
+        figure = of_width(inches).figure()
+        assert {text.get_size() for text in figure.axes[0].texts} == {size}
+        assert figure.get_size_inches()[0] <= 7
+    with pytest.raises(UserError, match=r"7 in are allowed.*the widest is 'A'"):
+        of_width(8.0).figure()
 
 
 def test_html_is_the_same_in_every_session_and_escapes_words() -> None:

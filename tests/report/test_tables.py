@@ -74,7 +74,8 @@ def test_verdict_table_has_a_row_for_every_verdict() -> None:
 def test_verdict_text_says_everything_in_plain_text() -> None:
     first = verdicts()[0]
     text = verdict_text([first, Verdict(papers.claims().index[1], "not run", note="no check yet")])
-    assert text.startswith(f"{first.id:<10} {papers.claims().grade.iloc[0]}  {first.verdict}  0.5 (must be >= 0.8), 2 seeds\n")
+    grade = papers.claims().grade.iloc[0]
+    assert text.startswith(f"{first.id:<10} {grade}  {first.verdict}  0.5 (must be >= 0.8), 2 seeds\n")
     assert "not run (no check yet)\n" in text
     assert papers.claims().sentence.iloc[0].split()[0] in text
     assert max(map(len, text.splitlines())) <= 110
