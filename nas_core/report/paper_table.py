@@ -211,7 +211,7 @@ def _best(values: pd.Series, best: str, ours: np.ndarray) -> np.ndarray:
 def _is_number(values: pd.Series) -> bool:
     """Whether a column is one of numbers, also of such that are words ("~5", "8¹²"), with few others among them."""
     known = [value for value in values if not _missing(value)]
-    numbers = [value for value in known if Cell(str(value)).numeric]
+    numbers = [value for value in known if Cell(str(value)).numeric and " " not in str(value)]
     return len(numbers) * 2 > len(known)
 
 
@@ -241,8 +241,8 @@ def _largest(values: pd.Series) -> float:
 
 def _power_text(value: Any, unit: float) -> str:
     """Three digits and a power of ten from a million on."""
-    if isinstance(value, int | float | np.number) and abs(value) / unit >= 1e6:
-        return _true_signs(f"{value / unit:.3g}")
+    if isinstance(value, int | float | np.number) and abs(float(value)) / unit >= 1e6:
+        return _true_signs(f"{float(value) / unit:.3g}")
     return _number_text(value, unit, None)
 
 
