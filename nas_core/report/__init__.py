@@ -1,7 +1,7 @@
 """Plots (numbers in, axes out), cell diagrams, tables beside printed values, and the one ``save``; imports no torch."""
 
 from nas_core.report.boxes import draw_matrix, draw_modules, draw_network, network_handles
-from nas_core.report.compare import Difference, compare
+from nas_core.report.compare import Difference, compare, parts
 from nas_core.report.curves import curve_table, curves, guide, probability_panels, probability_table
 from nas_core.report.diagrams import draw_cell, edge_handles
 from nas_core.report.flows import draw_flow, flow_handles, join_cells
@@ -17,6 +17,6 @@ __all__ = [
     "WIRING_ORDER", "Column", "Difference", "PaperTable", "beside_printed", "compare", "curve_table", "curves",
     "draw_cell", "draw_flow", "draw_matrix", "draw_modules", "draw_network", "edge_handles", "flow_handles", "footer",
     "guide", "join_cells", "network_handles", "new_figure", "op_handles", "op_style", "over_seeds", "paper_table",
-    "picture", "probability_panels", "probability_table", "save", "show", "snapshot_table", "topology_snapshots",
-    "use_style", "verdict_table", "verdict_text",
+    "parts", "picture", "probability_panels", "probability_table", "save", "show", "snapshot_table",
+    "topology_snapshots", "use_style", "verdict_table", "verdict_text",
 ]
