@@ -143,6 +143,11 @@ def test_numbers_of_a_matrix_stay_inside_their_entries() -> None:
     assert all(t.get_window_extent().width < width and t.get_window_extent().height < height for t in ax.texts)
 
 
+def test_numbers_of_a_matrix_have_the_asked_for_digits_and_true_signs() -> None:
+    ax = draw_matrix(None, [[-0.5, 0.125], [-0.001, 1.0]], ["a", "b"], ["O1", "O2"], form=".2f")
+    assert [text.get_text() for text in ax.texts] == ["−0.50", "0.12", "0.00", "1.00"]
+
+
 def test_a_matrix_of_another_shape_is_rejected() -> None:
     with pytest.raises(ValueError, match=r"shape \(2, 2\) does not fit 2 rows and 3 columns"):
         draw_matrix(None, np.eye(2), ["a", "b"], ["none", "skip", "max"])
