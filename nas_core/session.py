@@ -14,6 +14,7 @@ from nas_core.choices import Choice, shown
 from nas_core.claims import CHECKS, Measured, Verdict, evaluate
 from nas_core.errors import UserError, choose
 from nas_core.experiments import EXPERIMENTS, RUN_IDS
+from nas_core.experiments.words import described, sentences
 from nas_core.files import check_can_write
 from nas_core.parameters import check_injected
 from nas_core.runs import Record, obtain
@@ -123,40 +124,56 @@ class Session:
         table: pd.DataFrame,
         *,
         title: str,
+        note: str = "",
+        part: str = "",
+        runs: Sequence[str] | None = None,
         measured: Measured | None = None,
-        data: str = "none",
+        data: str = "",
         svg: bool = False,
     ) -> Verdicts:
-        """Save an artefact of this notebook with its verdicts and the runs that artefacts.csv gives it.
+        """Save an artefact of this notebook with its verdicts, and return these.
 
-        ``figure`` None draws the table, which has the numbers of the figure otherwise. ``measured`` is as in
-        :meth:`verdicts`; ``data`` says what an artefact without runs was computed from.
+        ``figure`` is the paper's item and nothing else, ``table`` has every number in it; ``figure`` None draws the
+        table. What is shown beyond the item is a ``part`` of its own, "b", "c", ..., which has no verdicts. ``runs``
+        are those that are drawn, if they are fewer than artefacts.csv gives the artefact. The caption says how they
+        were made; ``note`` is the clause on the deviation that matters, and ``data`` says what an artefact without runs
+        was computed from. ``measured`` is as in :meth:`verdicts`.
         """
-        runs = self._own_runs(artefact)
-        verdicts = self.verdicts(artefact, measured)
-        grade = papers.claims()["grade"]
-        for verdict in verdicts:
-            if grade[verdict.id] == "X":
-                self._exact[verdict.id] = verdict.verdict
+        of_artefact = self._own_runs(artefact)
+        drawn = of_artefact if runs is None else [choose(f"run of {artefact}", run, of_artefact) for run in runs]
+        verdicts = Verdicts()
+        if not part:
+            verdicts = self.verdicts(artefact, measured)
+            self._remember(verdicts)
         used: list[RunConfig] = []
-        for run in runs:
+        for run in drawn:
             used += [record.config for record in self.records(run)]
         sets = [f"{name}, {' or '.join(sizes)} images" for name, sizes in data_titles(used).items()]
+        words = [described(used) if used else data, note]
         report.save(
             artefact,
             figure,
             table,
             title=title,
+            caption=sentences(words),
             profile=self.profile,
-            dataset="; ".join(sets) or data,
-            seeds=self.seeds if used else (),
+            dataset="; ".join(sets) or data or "none",
+            seeds=list(dict.fromkeys(config.seed for config in used)),
             runs=[config.key() for config in used],
             formulation=", ".join(_formulations(used)),
             verdicts=verdicts,
             out=self.out,
+            part=part,
             svg=svg,
         )
         return verdicts
+
+    def _remember(self, verdicts: Verdicts) -> None:
+        """Keep the verdicts on exact claims for :meth:`exact`."""
+        grade = papers.claims()["grade"]
+        for verdict in verdicts:
+            if grade[verdict.id] == "X":
+                self._exact[verdict.id] = verdict.verdict
 
     def exact(self) -> str:
         """One line on the exact claims of the artefacts saved so far: how many there are, and which do not hold."""

@@ -1,5 +1,7 @@
 """Quantities that several claims share, each of one record."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy import stats
 
@@ -68,3 +70,9 @@ def accuracies(record: Record, network: str, split: str, statistics: str = "as t
     wanted = (table.network == network) & (table.split == split) & (table.statistics == statistics)
     rows = table[wanted]
     return rows.sort_values("epoch").acc.to_numpy()
+
+
+def median_seed(values: Sequence[float]) -> int:
+    """Index of the seed whose value is closest to the median of ``values``, (seeds,); of several the first."""
+    distance = np.abs(np.asarray(values, dtype=float) - np.nanmedian(values))
+    return int(np.nanargmin(distance))

@@ -34,7 +34,13 @@ OPERATIONS = {
     "skip": "skip_connect", "c7x1": "conv_7x1_1x7",
 }  # fmt: skip
 _ARTEFACT_COLUMNS = ("id", "paper", "kind", "shows", "notebook", "runs", "timed")
-_CLAIM_COLUMNS = ("id", "artefact", "paper", "grade", "sentence", "profile", "test", "comparison", "bound")
+STATISTICS = ("", "mean", "median", "proportion", "number")  # of the seeds, or one number that sums up many draws
+FAMILIES = ("", "P1", "P2", "P3")
+SHORT = 60  # characters that a claim has on a picture
+_CLAIM_COLUMNS = (
+    "id", "artefact", "paper", "grade", "short", "sentence", "profile",
+    "test", "statistic", "comparison", "bound", "unit", "family", "same_as",
+)  # fmt: skip
 COMPARISONS = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
 
 
@@ -56,7 +62,9 @@ class Claim(NamedTuple):
     """A claim of one's own, as a row of claims.csv.
 
     ``grade`` and ``profile``, the smallest at which it applies, are as there; the number that ``test`` describes must
-    stand to ``bound`` as ``comparison`` says.
+    stand to ``bound``, in ``unit``, as ``comparison`` says. ``statistic``: what a statistical claim takes of the seeds.
+    ``short``: the claim for a picture. ``family``: the hypotheses that are tested together. ``same_as``: the claim that
+    has the same number and bound.
     """
 
     artefact: str
@@ -67,6 +75,11 @@ class Claim(NamedTuple):
     grade: str = "S"
     profile: str = "smoke"
     paper: str = OWN
+    short: str = ""
+    statistic: str = "mean"
+    unit: str = ""
+    family: str = ""
+    same_as: str = ""
 
 
 def _check_artefact(name: str, artefact: Artefact) -> None:
@@ -134,10 +147,11 @@ def runs_of(notebook: str) -> list[str]:
 
 
 def claims() -> pd.DataFrame:
-    """Every claim by id: artefact ("" if tied to none), paper, grade, sentence, smallest profile, what is measured.
+    """Every claim by id: artefact ("" if tied to none), paper, grade, short and whole sentence, smallest profile.
 
-    The measured number must stand to ``bound`` (nan if the claim has no check yet) as ``comparison`` says. Those that
-    plugins registered follow.
+    What ``test`` describes, by the ``statistic`` over seeds if the claim is statistical, must stand to ``bound``, in
+    ``unit``, as ``comparison`` says; references have no bound (nan). ``family``: P1, P2, P3 or "". ``same_as``: the
+    claim that has the same number and bound, or "". Those that plugins registered follow.
     """
     if not CLAIMS:
         return _claims().copy()
@@ -211,13 +225,20 @@ def check_claims(table: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
         paper=(*PAPERS, OWN),
         grade=tuple(GRADES),
         profile=PROFILES,
+        statistic=STATISTICS,
         comparison=("", *COMPARISONS),
+        family=FAMILIES,
         artefact=("", *known.index),
+        same_as=("", *table.index),
     )
     bound = pd.to_numeric(table["bound"], errors="coerce")
     halved = bound.isna() != (table["comparison"] == "")
     for key in table.index[halved]:
         raise UserError(f"claims.csv: {key} needs both a comparison and a number as its bound, or neither.")
+    for key in table.index[(table["grade"] == "S") & (table["statistic"] == "")]:
+        raise UserError(f"claims.csv: {key} is statistical and needs a statistic: {', '.join(STATISTICS[1:])}.")
+    for key in table.index[table["short"].str.len() > SHORT]:
+        raise UserError(f"claims.csv: the short form of {key} has more than {SHORT} characters.")
     paper = table["artefact"].map(known["paper"])
     astray = paper.notna() & (paper != table["paper"])
     for key in table.index[astray]:

@@ -2,19 +2,20 @@
 
 from nas_core.report.boxes import draw_matrix, draw_modules, draw_network, network_handles
 from nas_core.report.compare import Difference, compare
-from nas_core.report.curves import accuracy_curves, band, dropped_curves, entropy_curves, probability_panels
+from nas_core.report.curves import curve_table, curves, guide, probability_panels, probability_table
 from nas_core.report.diagrams import draw_cell, edge_handles
 from nas_core.report.flows import draw_flow, flow_handles, join_cells
-from nas_core.report.save import picture, save, show, stack
-from nas_core.report.snapshots import topology_snapshots
-from nas_core.report.style import WIRING_ORDER, caption, new_figure, op_handles, op_style, use_style
+from nas_core.report.footer import footer
+from nas_core.report.save import picture, save, show
+from nas_core.report.snapshots import snapshot_table, topology_snapshots
+from nas_core.report.style import WIRING_ORDER, new_figure, op_handles, op_style, use_style
 from nas_core.report.tables import beside_printed, table_figure, verdict_table, verdict_text
 
 # fmt: off
 __all__ = [
-    "WIRING_ORDER", "Difference", "accuracy_curves", "band", "beside_printed", "caption", "compare", "draw_cell",
-    "draw_flow", "draw_matrix", "draw_modules", "draw_network", "dropped_curves", "edge_handles", "entropy_curves",
-    "flow_handles", "join_cells", "network_handles", "new_figure", "op_handles", "op_style", "picture",
-    "probability_panels", "save", "show", "stack", "table_figure", "topology_snapshots", "use_style", "verdict_table",
+    "WIRING_ORDER", "Difference", "beside_printed", "compare", "curve_table", "curves", "draw_cell", "draw_flow",
+    "draw_matrix", "draw_modules", "draw_network", "edge_handles", "flow_handles", "footer", "guide", "join_cells",
+    "network_handles", "new_figure", "op_handles", "op_style", "picture", "probability_panels", "probability_table",
+    "save", "show", "snapshot_table", "table_figure", "topology_snapshots", "use_style", "verdict_table",
     "verdict_text",
 ]

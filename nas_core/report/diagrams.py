@@ -19,6 +19,11 @@ from nas_core.report.style import (
     FAINT,
     FONT,
     GREY,
+    INPUT_EDGE,
+    INPUT_NODE,
+    INTERMEDIATE_EDGE,
+    INTERMEDIATE_NODE,
+    OUTPUT_NODE,
     ink,
     mark,
     new_axes,
@@ -28,7 +33,6 @@ from nas_core.report.style import (
     use_style,
 )
 
-INPUT_EDGE, INTERMEDIATE_EDGE = "#4D4D4D", "#0072B2"
 BEND = 0.42  # how far two parallel edges stand apart
 
 
@@ -62,7 +66,7 @@ Label = tuple[np.ndarray, str, str, str]  # the curve on which it sits, its text
 BEZIER = (Path.MOVETO, Path.CURVE4, Path.CURVE4, Path.CURVE4)
 LARGE = Look(2.0, 11, FONT, False)
 SMALL = Look(1.3, 6, 7, True)
-FACES = {"input": "#DCE3EC", "output": "#F6E3CF", "intermediate": DARK}
+FACES = {"input": INPUT_NODE, "output": OUTPUT_NODE, "intermediate": INTERMEDIATE_NODE}
 # Kinds of edges that are drawn thin: width and head against a kept edge, line style, height above the paper.
 THIN: dict[str, tuple[float, float, Any, int]] = {
     "dropped": (0.5, 0.7, (0, (1, 1.6)), 1),
@@ -127,7 +131,7 @@ def draw_cell(
 ) -> Axes:
     """Draw a cell as a directed acyclic graph and return its axes (new ones if ``ax`` is None).
 
-    Without a genotype every candidate edge is shown with its number, intermediate edges in blue. With one, kept edges
+    Without a genotype every candidate edge is shown with its number, intermediate edges in violet. With one, kept edges
     have the colour and the name of their operation, dropped ones are faint, and a node without any kept input is
     hollow. Output edges (concatenation) are thin and dashed. ``highlight``: colours of the broad bands beneath
     some edges, output edges (node, output node) included. ``texts``: numbers on edges,
@@ -219,7 +223,7 @@ def _node(
     kind = _node_kind(topology, node)
     shape = _node_shape(place, kind)
     shape.set(fc=FACES[kind], ec=DARK, lw=0.5 * look.line, zorder=5, gid=f"node {node}")
-    letter = "white" if kind == "intermediate" else "black"
+    letter = "black"
     if hollow:
         shape.set(fc="white", ec=GREY, ls=(0, (2, 1.4)), gid=f"node {node} hollow")
         letter = GREY

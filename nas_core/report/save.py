@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import math
@@ -13,16 +14,16 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.image import imread
 from PIL import Image
 
 from nas_core import papers
 from nas_core.errors import UserError, choose
 from nas_core.files import write_together, writing
-from nas_core.report.style import caption, caption_text, use_style, whole
+from nas_core.report.footer import footer, stamp_lines, whole
+from nas_core.report.standard import problems
+from nas_core.report.style import use_style
 from nas_core.report.tables import table_figure
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def save(
     table: pd.DataFrame,
     *,
     title: str,
+    caption: str,
     profile: str,
     dataset: str,
     seeds: Sequence[int],
@@ -49,27 +51,34 @@ def save(
     verdicts: Sequence[Verdict],
     out: str | Path,
     formulation: str = "",
+    part: str = "",
     svg: bool = False,
 ) -> Path:
     """Write ``<out>/<paper>/<artefact>`` as .png, .csv, .json and, with ``svg``, .svg; return the path of the .png.
 
-    ``figure=None`` draws the table, which otherwise has the numbers that were drawn. The caption line (data set,
-    profile, number of seeds) goes below the picture. ``formulation`` is that of the runs' supernets, if there are
-    runs. Files are written aside and renamed at the end, the
-    .json last; the same arguments give the same bytes. Raises :class:`UserError` for an unknown artefact and for a
-    folder that cannot be written.
+    ``table`` has every number that is drawn; ``figure=None`` draws the table itself. Below the picture stand the
+    verdicts and the ``caption``. ``part``: "b", "c", ... for what is shown beyond the paper's item. ``formulation`` is
+    that of the runs' supernets, if there are runs. Files are written aside and renamed at the end, the .json last; the
+    same arguments give the same bytes. Raises :class:`UserError` for an unknown artefact, for a picture below the
+    standard (:mod:`nas_core.report.standard`) and for a folder that cannot be written.
     """
     known = papers.artefacts()
     paper = str(known["paper"][choose("artefact", artefact, known.index)])
-    place = Path(out) / paper / artefact
+    name = f"{artefact}-{part}" if part else artefact
+    place = Path(out) / paper / name
     if table is None or not len(table.columns):
-        raise UserError(f"{artefact} has no numbers: give save the table that was drawn.")
+        raise UserError(f"{name} has no numbers: give save the table that was drawn.")
     if figure is None:
         figure = table_figure(table, title)
-    caption(figure, caption_text(dataset, profile, seeds))
+    footer(figure, caption, stamp_lines(verdicts))
+    wrong = problems(figure, table)
+    if wrong:
+        raise UserError(f"{name} cannot be saved: {'; '.join(wrong[:8])}.")
+    figure.set_label(f"{title.rstrip('.')}. {caption}".strip())
     content = {
-        "id": artefact,
+        "id": name,
         "title": title,
+        "caption": caption,
         "profile": profile,
         "dataset": dataset,
         "seeds": [int(seed) for seed in seeds],
@@ -85,7 +94,7 @@ def save(
         files[place.with_suffix(".svg")] = picture(figure, "svg")
     files[place.with_suffix(".csv")] = csv_bytes(table)
     files[place.with_suffix(".json")] = _json_bytes(content)
-    write_files(artefact, files)
+    write_files(name, files)
     return place.with_suffix(".png")
 
 
@@ -138,45 +147,23 @@ def number_clip_paths(svg: bytes) -> bytes:
     )
 
 
-def stack(*rows: Figure | Sequence[Figure]) -> Figure:
-    """Rows of figures below each other, a row being one or several side by side; exact at ``save``'s resolution."""
-    pixels = _joined([_row_pixels(row) for row in rows], 0)
-    height, width, _ = pixels.shape
-    stacked = Figure(figsize=(width / DPI, height / DPI))
-    ax = stacked.add_axes((0, 0, 1, 1))
-    ax.set_axis_off()
-    ax.imshow(pixels, aspect="auto", interpolation="auto")
-    return stacked
+def show(figure: Figure, alt: str = "", dpi: int = 100) -> None:
+    """Show a figure in a notebook, with what stands below it, in 256 colours (a third of the bytes); elsewhere nothing.
 
-
-def _row_pixels(row: Figure | Sequence[Figure]) -> np.ndarray:
-    """One or several figures side by side, (height, width, 3), values in [0, 1]."""
-    figures = [row] if isinstance(row, Figure) else row
-    images = [imread(io.BytesIO(picture(figure))) for figure in figures]
-    return _joined([image[..., :3] for image in images], 1)
-
-
-def _joined(images: Sequence[np.ndarray], axis: int) -> np.ndarray:
-    """Images (height, width, 3) one after the other along ``axis``, padded with white to a common size across it."""
-    across = 1 - axis
-    largest = max(image.shape[across] for image in images)
-    padded = []
-    for image in images:
-        gaps = [(0, 0), (0, 0), (0, 0)]
-        gaps[across] = (0, largest - image.shape[across])
-        padded.append(np.pad(image, gaps, constant_values=1.0))
-    return np.concatenate(padded, axis)
-
-
-def show(figure: Figure, dpi: int = 100) -> None:
-    """Show a figure in a notebook, with its caption, in 256 colours (a third of the bytes); elsewhere do nothing."""
+    ``alt``: one sentence for whoever cannot see it; a saved figure has its title and caption. Raises
+    :class:`UserError` for a picture without any.
+    """
+    alt = alt or str(figure.get_label())
+    if not alt:
+        raise UserError("a picture needs a sentence for whoever cannot see it: report.show(figure, alt='...').")
     try:
         from IPython import get_ipython
         from IPython.display import display
     except ImportError:
         return
     if get_ipython() is not None:
-        display({"image/png": few_colours(picture(figure, dpi=dpi))}, raw=True)
+        shown = {"image/png": few_colours(picture(figure, dpi=dpi)), "text/plain": f"[{alt}]"}
+        display(shown, raw=True, metadata={"image/png": {"alt": alt}})
 
 
 def few_colours(png: bytes) -> bytes:
@@ -209,18 +196,16 @@ def used_versions() -> dict[str, str]:
 
 
 def _claim(verdict: Verdict) -> dict[str, Any]:
-    """A verdict as JSON, all but its note; a number that is not finite is null."""
-    interval = None
+    """A verdict as JSON; a number that is not finite is null."""
+    content = dataclasses.asdict(verdict)
     if verdict.interval is not None:
-        interval = [_finite(end) for end in verdict.interval]
-    return {
-        "id": verdict.id,
-        "verdict": verdict.verdict,
-        "value": _finite(verdict.value),
-        "threshold": verdict.threshold,
-        "seeds": [int(seed) for seed in verdict.seeds],
-        "interval": interval,
-    }
+        content["interval"] = [_finite(end) for end in verdict.interval]
+    if verdict.null is not None:
+        content["null"]["value"] = _finite(verdict.null.value)
+    for name in ("value", "p_holds", "p_value"):
+        content[name] = _finite(content[name])
+    content["seeds"] = [int(seed) for seed in verdict.seeds]
+    return content
 
 
 def _finite(value: float | None) -> float | None:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
@@ -11,14 +12,13 @@ from nas_core.cells.genotype import CellGenotype
 from nas_core.cells.topology import Topology
 from nas_core.report.diagrams import SMALL, draw_graph, drawn_edges
 from nas_core.report.layout import bounds
+from nas_core.report.standard import WIDEST
 from nas_core.report.style import FAINT, WIRING_ORDER, op_handles, short, use_style
-
-SCALE = 0.26  # inches per unit of a drawing
 
 
 @use_style()
 def topology_snapshots(
-    genotypes: Sequence[CellGenotype], epochs: Sequence[int], topology: Topology, *, columns: int = 4, title: str = ""
+    genotypes: Sequence[CellGenotype], epochs: Sequence[int], topology: Topology, *, columns: int = 3
 ) -> Figure:
     """A grid of small cells, one per epoch, each with the numbers of its kept edges; one legend for the operations.
 
@@ -31,23 +31,32 @@ def topology_snapshots(
     box = bounds(topology, curves)
     columns = min(columns, len(genotypes))
     rows = math.ceil(len(genotypes) / columns)
-    width = columns * SCALE * (box[1] - box[0])
-    height = rows * (SCALE * (box[3] - box[2]) + 0.23) + 0.4
-    if title:
-        height += 0.25
+    cell = (WIDEST - 0.1) / columns
+    height = rows * (cell * (box[3] - box[2]) / (box[1] - box[0]) + 0.3) + 0.45
     layout = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.03, wspace=0, hspace=0)
-    figure = Figure(figsize=(width, height), layout=layout)
+    figure = Figure(figsize=(WIDEST, height), layout=layout)
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for ax in grid:
         ax.set_axis_off()
-    for ax, genotype, epoch, cell in zip(grid, genotypes, epochs, drawn, strict=False):
-        draw_graph(ax, topology, cell, SMALL, box)
-        ax.set_title(snapshot_title(genotype, epoch, topology), size=7.5, pad=2)
+    for ax, genotype, epoch, edges in zip(grid, genotypes, epochs, drawn, strict=False):
+        draw_graph(ax, topology, edges, SMALL, box)
+        ax.set_title(snapshot_title(genotype, epoch, topology), size=7, pad=2)
     handles = _snapshot_handles(genotypes)
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
-    if title:
-        figure.suptitle(title, size=9.5)
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=7, columnspacing=1.0)
     return figure
+
+
+def snapshot_table(
+    genotypes: Sequence[CellGenotype], epochs: Sequence[int], topology: Topology, *, seed: int
+) -> pd.DataFrame:
+    """What :func:`topology_snapshots` draws, tidy: a row an edge and epoch with its operation, ``none`` if dropped."""
+    rows = []
+    for genotype, epoch in zip(genotypes, epochs, strict=True):
+        kept = {(i, j): op for i, j, op in genotype.edges}
+        for number, edge in enumerate(topology.edges):
+            kind = "intermediate" if number in topology.intermediate_edges else "input"
+            rows.append((f"epoch {epoch}", seed, number, f"{edge[0]} → {edge[1]}", kind, kept.get(edge, "none")))
+    return pd.DataFrame(rows, columns=["panel", "seed", "edge", "nodes", "kind", "op"])
 
 
 def _snapshot_handles(genotypes: Sequence[CellGenotype]) -> list[Line2D]:

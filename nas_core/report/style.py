@@ -1,6 +1,5 @@
-"""How every picture of this project looks: fonts, one colour and marker per operation, and the caption line."""
+"""How every picture of this project looks: fonts, and one colour and marker per operation."""
 
-import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,9 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
 from matplotlib.markers import MarkerStyle
-from matplotlib.text import Text
 from matplotlib.textpath import TextPath
-from matplotlib.transforms import Bbox
 
 from nas_core.errors import UserError
 from nas_core.papers import OPERATIONS
@@ -26,8 +23,10 @@ from nas_core.registry import Registry
 GREY = "#5F5F5F"
 FAINT = "#C4C4C4"
 DARK = "#3B4754"  # outlines of nodes and boxes
+# As in the wiring paper's captions: nodes by kind, and the edges between intermediate nodes.
+INPUT_NODE, INTERMEDIATE_NODE, OUTPUT_NODE = "#A9C6E8", "#F7B267", "#A9C6E8"
+INPUT_EDGE, INTERMEDIATE_EDGE = "#5F5F5F", "#6A3D9A"
 SHADE = "#EEF1F6"  # behind the panels of intermediate edges
-CAPTION_PT = 7.0
 FONT = 8.0  # points: letters of diagrams and tables
 
 
@@ -119,10 +118,12 @@ def use_style() -> Iterator[None]:
 
 
 @use_style()
-def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **grid: Any) -> tuple[Figure, np.ndarray]:
+def new_figure(
+    width: float = 7.0, height: float = 3.0, rows: int = 1, columns: int = 1, **grid: Any
+) -> tuple[Figure, np.ndarray]:
     """A figure (inches) in the project's style and its axes, shape (rows, columns); not known to pyplot.
 
-    ``grid`` goes to ``Figure.subplots``.
+    ``grid`` goes to ``Figure.subplots``. What is wider than 7 inches, the width of a page, cannot be saved.
     """
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots(rows, columns, squeeze=False, **grid)
@@ -157,50 +158,6 @@ def op_handles(ops: Sequence[str], *, solid: bool = False) -> list[Line2D]:
         line = "-" if solid else op_style(op).line
         handles.append(Line2D([], [], ls=line, lw=1.6, label=short(op), **mark(op)))
     return handles
-
-
-def caption_text(dataset: str, profile: str, seeds: Sequence[int]) -> str:
-    """The line that every picture carries: data set, profile and number of seeds."""
-    count = f"{len(seeds)} seeds"
-    if len(seeds) < 2:
-        count = "1 seed" if seeds else "no seeds"
-    return f"data: {dataset} · profile: {profile} · {count}"
-
-
-@use_style()
-def caption(figure: Figure, text: str) -> Text:
-    """Put a small caption line below a picture, wrapped to its width; a second call replaces the first one's text.
-
-    The line hangs below the figure's own area, so it never squeezes or meets what is drawn: :func:`whole` is the area
-    to save (``save`` and ``show`` do).
-    """
-    old = get_caption(figure)
-    if old is not None:
-        old.remove()
-    width, height = figure.get_size_inches()
-    letters = int((width - 0.2) * 72 / (CAPTION_PT * 0.56))
-    wrapped = textwrap.fill(text, max(20, letters))
-    place = (0.1 / width, -0.04 / height)
-    return figure.text(*place, wrapped, size=CAPTION_PT, color=GREY, va="top", gid="caption")
-
-
-def get_caption(figure: Figure) -> Text | None:
-    """The caption of a figure, if it has one."""
-    for text in figure.texts:
-        if text.get_gid() == "caption":
-            return text
-    return None
-
-
-def whole(figure: Figure) -> Bbox:
-    """The area of a figure with its caption, in inches."""
-    width, height = figure.get_size_inches()
-    text = get_caption(figure)
-    below = 0.0
-    if text is not None:
-        lines = text.get_text().count("\n") + 1
-        below = 0.1 + CAPTION_PT * 1.35 / 72 * lines
-    return Bbox([[0, -below], [width, height]])
 
 
 def text_width(text: str, weight: str = "normal") -> float:

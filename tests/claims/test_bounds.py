@@ -6,7 +6,7 @@ import pandas as pd
 
 from nas_core import papers
 
-COLUMNS = ["grade", "profile", "comparison", "bound"]
+COLUMNS = ["grade", "profile", "statistic", "comparison", "bound"]
 
 
 def test_no_bound_has_moved() -> None:

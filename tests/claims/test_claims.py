@@ -11,7 +11,7 @@ from nas_core import papers
 from nas_core.cells.genotype import CellGenotype, Genotype
 from nas_core.claims import CHECKS, Verdict, evaluate, holds, per_seed
 from nas_core.claims.check import check
-from nas_core.claims.measures import first_third, rank_correlation
+from nas_core.claims.measures import first_third, median_seed, rank_correlation
 from nas_core.claims.snas import mean_entropy
 from nas_core.errors import UserError
 from nas_core.experiments import RUN_IDS, configs
@@ -230,3 +230,9 @@ def test_time_helpers():
     assert first_third(16) == slice(1, 6)
     assert rank_correlation(np.array([3.0, 2.0, 1.0])) == pytest.approx(-1)
     assert rank_correlation(np.ones(4)) == 0
+
+
+def test_the_median_seed_is_typical():
+    assert median_seed([0.0, 5.0, 1.0, 9.0, 2.0]) == 4
+    assert median_seed([1.0, 3.0]) == 0  # as close as the other
+    assert median_seed([math.nan, 4.0, 0.0, 3.0]) == 3

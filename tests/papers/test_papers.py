@@ -35,7 +35,7 @@ WI-F9  S: C-W9a C-W9b
 WI-F10 X: C-W10a C-W10b  S: C-W10c C-W10d C-W10e C-W10f
 WI-F11 S: C-W11a C-W11b C-W11c
 WI-F12 X: C-W12  S: C-W12a C-W12b C-W12c C-W12d
-WI-F13 S: C-W13a C-W13b
+WI-F13 S: C-W13a C-W13b C-W13c
 WI-F14 S: C-W14a C-W14b C-WG
 WI-F15 S: C-W15 C-W15b C-W15c  X: C-W15a
 WI-F16 S: C-W16 C-W16a
@@ -129,7 +129,25 @@ def test_exact_no_claim_is_lost_or_regraded() -> None:
     table, wanted = papers.claims(), expected()
     assert set(table.index) == set(wanted)
     assert {key: (row.artefact, row.grade) for key, row in table.iterrows()} == wanted
-    assert Counter(table["grade"]) == {"X": 149, "S": 105, "R": 7}
+    assert Counter(table["grade"]) == {"X": 149, "S": 106, "R": 7}
+
+
+def test_exact_every_claim_has_a_bound_before_its_run_and_a_short_form() -> None:
+    """References are shown and not judged."""
+    table = papers.claims()
+    assert set(table["grade"][table["comparison"] == ""]) == {"R"}
+    assert table["short"].str.fullmatch(r"\S.{10,58}\S").all()
+    assert not table["short"].str.contains(r"[CT]-[A-Z]|_in_|none_").any(), "no internal words on a picture"
+    assert (table["unit"] != "").all()
+
+
+def test_exact_claims_that_share_a_number_share_its_bound() -> None:
+    table = papers.claims()
+    twins = table[table["same_as"] != ""]
+    shared = ["grade", "profile", "statistic", "comparison", "bound", "unit", "family"]
+    firsts = table.loc[twins["same_as"], shared].set_axis(twins.index)
+    pd.testing.assert_frame_equal(twins[shared], firsts)
+    assert (table.loc[twins["same_as"], "same_as"] == "").all(), "a chain of twins"
 
 
 def test_exact_every_artefact_has_a_claim_and_every_claim_a_known_artefact() -> None:
@@ -182,6 +200,11 @@ def test_exact_bad_claims_are_named() -> None:
         spoilt = good.astype({"bound": object}).assign(**{column: good[column].where(good["id"] != "C-W1a", value)})
         with pytest.raises(UserError, match="C-W1a needs both a comparison and a number"):
             papers.check_claims(spoilt, known)
+    reasons = {"statistic": "is statistical and needs", "short": "the short form of C-W1a has more"}
+    for column, message in reasons.items():
+        value = "" if column == "statistic" else "long " * 20
+        with pytest.raises(UserError, match=message):
+            papers.check_claims(good.assign(**{column: good[column].where(good["id"] != "C-W1a", value)}), known)
     with pytest.raises(UserError, match=r"unknown comparison of C-W1a .*'=='"):
         papers.check_claims(good.assign(comparison=good["comparison"].where(good["id"] != "C-W1a", "==")), known)
 
