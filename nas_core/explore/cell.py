@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,7 +27,7 @@ FULL_NAMES = {short(op): op for op in CANDIDATES}
 SKIP = CANDIDATES.index("skip_connect")
 CHANNELS, SIDE = 16, 32  # of the counts: the first cell of the papers' search network on CIFAR-10
 INTO, PAID, DIFFERENCE = "#3B4754", "#8FA1B8", "#CFC6B8"  # colours that no operation has
-PASSED = {"fc": "white", "ec": "#E69F00", "hatch": "////", "lw": 1.0}  # in the colour of skip
+PASSED: dict[str, Any] = {"fc": "white", "ec": "#E69F00", "hatch": "////", "lw": 1.0}  # in the colour of skip
 EPS = 1e-30  # of batch normalisation: 0 for all that float64 can tell, and no division by 0
 
 

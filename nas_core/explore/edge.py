@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,7 @@ from matplotlib.lines import Line2D
 from torch import Generator, Tensor
 
 from nas_core.explore.live import Explorer, log_slider, signed, slider
-from nas_core.relaxations import RELAXATIONS
+from nas_core.relaxations import RELAXATIONS, through_softmax
 from nas_core.report.style import GREY, SERIES, new_figure, op_style, use_style
 
 OPS = ("none", "skip", "sep3")
@@ -67,6 +68,22 @@ def sample(method: str, logits: Tensor, cost: Tensor, temperature: float, draws:
 def mean_cost(logits: Tensor, cost: Tensor) -> float:
     """The mean cost of the edge, sum_k p^k C^k; ``logits`` and ``cost``: (ops,)."""
     return float((logits.softmax(-1) * cost).sum())
+
+
+def disagreement(methods: Sequence[str], logits: Sequence[float], cost: Sequence[float]) -> float:
+    """The largest distance of a mean gradient from the exact law p^k (C^k - sum_m p^m C^m), in standard errors.
+
+    A method that does not draw at random has none; there, 1e-12 stands for one.
+    """
+    a = torch.tensor(logits, dtype=torch.float64)
+    c = torch.tensor(cost, dtype=torch.float64)
+    exact = through_softmax(a.softmax(-1), c).numpy()
+    worst = 0.0
+    for method in methods:
+        found = sample(method, a, c, temperature=1.0)
+        error = np.maximum(found.spread / np.sqrt(DRAWS), 1e-12)
+        worst = max(worst, float((np.abs(found.mean - exact) / error).max()))
+    return worst
 
 
 def none_moves(logits: Tensor, cost: Tensor) -> tuple[str, str]:

@@ -20,9 +20,10 @@ LABEL = {"description_width": "7em"}
 class Explorer:
     """``draw(**values)`` makes the picture from the values of the ``controls``, which have the names of its arguments.
 
-    At the end of a cell it shows itself. Where nobody watches, as when the driver executes a notebook, it is the picture
-    alone; that one stays in the notebook for whoever reads it without a kernel. A :class:`UserError` of ``draw`` is
-    shown as a sentence beside the controls, and the picture stays. The figure's label is its alternative text.
+    At the end of a cell it shows itself. Where nobody watches, as when the driver executes a notebook, it is the
+    picture alone; that one stays in the notebook for whoever reads it without a kernel. A :class:`UserError` of
+    ``draw`` is shown as a sentence beside the controls, and the picture stays. The figure's label is its alternative
+    text.
     """
 
     def __init__(self, draw: Callable[..., Figure], controls: Mapping[str, Any], columns: int = 3) -> None:

@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from nas_core.cells.genotype import CellGenotype
 from nas_core.cells.topology import Topology
-from nas_core.explore.live import Explorer, choice, signed, whole_slider
+from nas_core.explore.live import Explorer, choice, whole_slider
 from nas_core.report.diagrams import draw_cell
 from nas_core.report.style import GREY, SERIES, WIRING_ORDER, new_figure, op_handles, op_style, short, use_style
 from nas_core.runs.find import find
@@ -95,7 +96,7 @@ def evolution_figure(evolution: Evolution, epoch: int) -> Figure:
     return figure
 
 
-def _squares(ops: list[str]) -> list:
+def _squares(ops: list[str]) -> list[Line2D]:
     """Legend entries of operations as filled squares."""
     handles = op_handles(ops, solid=True)
     for handle in handles:
@@ -114,7 +115,7 @@ def _probabilities(ax: Axes, evolution: Evolution, epoch: int) -> None:
     names = [f"{i} → {j}" for i, j in evolution.topology.edges]
     ax.set_yticks(places, names, size=7)
     for label, (i, _) in zip(ax.get_yticklabels(), evolution.topology.edges, strict=True):
-        label.set_weight("normal" if i < evolution.topology.inputs else "bold")
+        label.set_fontweight("normal" if i < evolution.topology.inputs else "bold")
     ax.invert_yaxis()
     ax.set(xlim=(0, 1), xlabel="probability (bold: intermediate edges)")
     ax.grid(visible=False)
