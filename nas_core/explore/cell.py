@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from torch import Generator, Tensor
 
+from nas_core.cells.counts import Counted, counted
 from nas_core.cells.genotype import CellGenotype
 from nas_core.cells.operations import CANDIDATES, OPERATIONS, Style
 from nas_core.cells.supernet import Space, Supernet
@@ -109,8 +111,13 @@ def _gradients(loss: Tensor, *inputs: Tensor) -> list[Tensor]:
 
 def counts(ops: Sequence[str]) -> tuple[int, int]:
     """Parameters and multiply-adds of the operations, one an edge, with 16 channels on maps of 32 x 32."""
-    costs = [OPERATIONS[op].cost(CHANNELS, SIDE, 1) for op in ops]
-    return sum(cost.params for cost in costs), sum(cost.madds for cost in costs)
+    found = [_counted(op) for op in ops]
+    return sum(one.params for one in found), sum(one.madds for one in found)
+
+
+@cache
+def _counted(op: str) -> Counted:
+    return counted(lambda: OPERATIONS[op].build(CHANNELS, 1, Style()), SIDE, in_channels=CHANNELS)
 
 
 @use_style()
