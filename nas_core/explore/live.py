@@ -13,8 +13,8 @@ from nas_core.errors import UserError
 from nas_core.report.save import few_colours, picture
 
 DPI = 100
-WIDE = ipywidgets.Layout(width="21em")
-LABEL = {"description_width": "7em"}
+WIDE = ipywidgets.Layout(width="18em")
+LABEL = {"description_width": "6em"}
 
 
 class Explorer:
