@@ -3,7 +3,7 @@
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -12,10 +12,9 @@ from tqdm import tqdm
 
 from nas_core import papers, report
 from nas_core.driver.execute import Executed, execute
-from nas_core.driver.ledger import ledger
+from nas_core.driver.ledger import judge_untied, ledger
 from nas_core.driver.plan import Plan, make_writable
 from nas_core.errors import UserError
-from nas_core.experiments import reporting_seeds
 from nas_core.files import write_atomic
 from nas_core.report.compare import MISSING
 from nas_core.report.save import write_files
@@ -94,7 +93,7 @@ def headline(plan: Plan) -> str:
         parts.append(f"formulation {choice.formulation}")
     if choice.device:
         parts.append(f"device {choice.device}")
-    if choice.seeds != reporting_seeds(choice.profile):
+    if choice.seeds:
         parts.append(f"seeds {', '.join(map(str, choice.seeds))}")
     return (
         f"{', '.join(parts)}: {len(plan.artefacts)} artefacts from {len(plan.notebooks)} "
@@ -127,23 +126,45 @@ def _report(plan: Plan, done: Executed, echo: Echo) -> list[Row]:
 
 
 def _publish(artefact: str, saved: Path, out: Path) -> tuple[str, str]:
-    """Bring ``artefact`` from ``saved`` to ``out``, whole; returns its status, and the same with the details."""
+    """Bring ``artefact`` and its parts from ``saved`` to ``out``, whole; returns its status, and that with details."""
     paper = str(papers.artefacts()["paper"][artefact])
     new, old = saved / paper, out / paper
     difference = report.compare(old / artefact, new / artefact)
     if difference.kind == MISSING:
         return FAILED, f"{FAILED}: its notebook ended without saving it"
-    files = sorted(new.glob(f"{artefact}.*"), key=lambda path: path.suffix == ".json")  # that one last
+    details = [str(difference)]
+    for path in report.parts(new / artefact):
+        details.append(f"{path.name} {report.compare(old / path.name, path)}")
+    files = sorted(_files(new / artefact), key=lambda path: path.suffix == ".json")  # that one last
     try:
         write_files(artefact, {old / path.name: path.read_bytes() for path in files})
+        _remove_parts(old / artefact, report.parts(new / artefact))
     except (OSError, UserError) as error:
         return FAILED, f"{FAILED}: {error}"
-    return difference.kind, str(difference)
+    return difference.kind, "; ".join(details)
+
+
+def _files(place: Path) -> list[Path]:
+    """All files of an artefact and of its parts."""
+    files: list[Path] = []
+    for path in (place, *report.parts(place)):
+        files += path.parent.glob(f"{path.name}.*")
+    return files
+
+
+def _remove_parts(place: Path, made: Sequence[Path]) -> None:
+    """Remove the parts of an artefact that its notebook no longer makes."""
+    kept = {path.name for path in made}
+    for path in report.parts(place):
+        if path.name not in kept:
+            for file in path.parent.glob(f"{path.name}.*"):
+                file.unlink()
 
 
 def _write_ledger(plan: Plan, echo: Echo) -> list[Row]:
     """Write the ledger of the output folder; returns the summary's line about it, if it failed."""
     try:
+        judge_untied(plan.choice, plan.out)
         text = ledger(plan.out).to_csv(float_format="%.6g", lineterminator="\n")
         write_atomic(plan.out / LEDGER, text.encode())
     except UserError as error:
