@@ -12,10 +12,9 @@ from tqdm import tqdm
 
 from nas_core import papers, report
 from nas_core.driver.execute import Executed, execute
-from nas_core.driver.ledger import ledger
+from nas_core.driver.ledger import judge_untied, ledger
 from nas_core.driver.plan import Plan, make_writable
 from nas_core.errors import UserError
-from nas_core.experiments import reporting_seeds
 from nas_core.files import write_atomic
 from nas_core.report.compare import MISSING
 from nas_core.report.save import write_files
@@ -94,7 +93,7 @@ def headline(plan: Plan) -> str:
         parts.append(f"formulation {choice.formulation}")
     if choice.device:
         parts.append(f"device {choice.device}")
-    if choice.seeds != reporting_seeds(choice.profile):
+    if choice.seeds:
         parts.append(f"seeds {', '.join(map(str, choice.seeds))}")
     return (
         f"{', '.join(parts)}: {len(plan.artefacts)} artefacts from {len(plan.notebooks)} "
@@ -165,6 +164,7 @@ def _remove_parts(place: Path, made: Sequence[Path]) -> None:
 def _write_ledger(plan: Plan, echo: Echo) -> list[Row]:
     """Write the ledger of the output folder; returns the summary's line about it, if it failed."""
     try:
+        judge_untied(plan.choice, plan.out)
         text = ledger(plan.out).to_csv(float_format="%.6g", lineterminator="\n")
         write_atomic(plan.out / LEDGER, text.encode())
     except UserError as error:

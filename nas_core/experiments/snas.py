@@ -59,6 +59,7 @@ EXPERIMENTS: dict[str, Experiment] = {
             ),
             "paper": held_out(cifar(150, 64)),
         },
+        seeds=5,
     ),
     "S-DARTS1": Experiment(
         lambda size: darts_search(size, BI_LEVEL, reductions=True),
@@ -78,6 +79,7 @@ EXPERIMENTS: dict[str, Experiment] = {
             ),
             "paper": held_out(cifar(50, 64, search=25_000)),
         },
+        seeds=5,
     ),
     "S-SNASr": Experiment(
         lambda size: darts_search(size, FREE, reductions=False, nodes=2, candidates=FIVE_OPS),
@@ -87,6 +89,7 @@ EXPERIMENTS: dict[str, Experiment] = {
                 train=2000, channels=8, layers=1, epochs=16, batch=64, w_lr=0.1, alpha_lr=0.02, valid=2000, test=4000
             ),
         },
+        reduces="S-SNAS-mild",
     ),
     "S-DARTS1r": Experiment(
         lambda size: darts_search(size, BI_LEVEL, reductions=False, nodes=2, candidates=FIVE_OPS),
@@ -105,6 +108,7 @@ EXPERIMENTS: dict[str, Experiment] = {
                 test=4000,
             ),
         },
+        reduces="S-DARTS1",
     ),
     "S-RAND": Experiment(
         random_search,

@@ -13,14 +13,15 @@ from nas_core.report.heat import cost_map, heat_map, signed
 from nas_core.report.save import picture, save, show
 from nas_core.report.snapshots import snapshot_table, topology_snapshots
 from nas_core.report.style import WIRING_ORDER, new_figure, op_handles, op_style, use_style
-from nas_core.report.tables import beside_printed, table_figure, verdict_table, verdict_text
+from nas_core.report.tables import beside_printed, table_figure
+from nas_core.report.verdicts import Verdicts, verdict_table, verdict_text
 
 # fmt: off
 __all__ = [
-    "WIRING_ORDER", "Box", "Chain", "Difference", "beside_printed", "compare", "cost_map", "curve_table", "curves",
-    "draw_cell", "draw_chains", "draw_flow", "draw_gradient_and_cost", "draw_last_two", "draw_matrix", "draw_modules",
-    "draw_network", "draw_small_cells", "draw_two_paths", "edge_handles", "flow_handles", "footer", "guide", "heat_map",
-    "join_cells", "network_handles", "new_figure", "op_handles", "op_style", "parts", "picture", "probability_panels",
-    "probability_table", "save", "show", "signed", "snapshot_table", "table_figure", "theory", "thousandths",
-    "topology_snapshots", "use_style", "verdict_table", "verdict_text",
+    "WIRING_ORDER", "Box", "Chain", "Difference", "Verdicts", "beside_printed", "compare", "cost_map", "curve_table",
+    "curves", "draw_cell", "draw_chains", "draw_flow", "draw_gradient_and_cost", "draw_last_two", "draw_matrix",
+    "draw_modules", "draw_network", "draw_small_cells", "draw_two_paths", "edge_handles", "flow_handles", "footer",
+    "guide", "heat_map", "join_cells", "network_handles", "new_figure", "op_handles", "op_style", "parts", "picture",
+    "probability_panels", "probability_table", "save", "show", "signed", "snapshot_table", "table_figure", "theory",
+    "thousandths", "topology_snapshots", "use_style", "verdict_table", "verdict_text",
 ]
