@@ -22,9 +22,9 @@ from nas_core import papers
 from nas_core.errors import UserError, choose
 from nas_core.files import write_together, writing
 from nas_core.report.footer import footer, stamp_lines, whole
+from nas_core.report.paper_table import plain_table
 from nas_core.report.standard import problems
 from nas_core.report.style import use_style
-from nas_core.report.tables import table_figure
 
 if TYPE_CHECKING:
     from nas_core.claims.verdict import Verdict
@@ -69,7 +69,7 @@ def save(
     if table is None or not len(table.columns):
         raise UserError(f"{name} has no numbers: give save the table that was drawn.")
     if figure is None:
-        figure = table_figure(table, title)
+        figure = plain_table(table, title).figure()
     footer(figure, caption, stamp_lines(verdicts))
     wrong = problems(figure, table)
     if wrong:
@@ -85,7 +85,7 @@ def save(
         "runs": list(runs),
         "formulation": formulation,
         "versions": used_versions(),
-        "claims": [_claim(verdict) for verdict in verdicts],
+        "claims": [verdict_content(verdict) for verdict in verdicts],
     }
     if not formulation:
         del content["formulation"]
@@ -93,16 +93,17 @@ def save(
     if svg:
         files[place.with_suffix(".svg")] = picture(figure, "svg")
     files[place.with_suffix(".csv")] = csv_bytes(table)
-    files[place.with_suffix(".json")] = _json_bytes(content)
+    files[place.with_suffix(".json")] = json_bytes(content)
     write_files(name, files)
     return place.with_suffix(".png")
 
 
+@use_style()  # also while it is laid out: how many ticks an axis has depends on the style
 def picture(figure: Figure, kind: str = "png", dpi: int = DPI) -> bytes:
     """A figure with its caption as PNG or SVG, without dates and versions, so that equal figures are equal bytes."""
     figure.draw_without_rendering()  # lay out once, with room for legends outside; below their place is fixed
     buffer = io.BytesIO()
-    with use_style(), _fixed_layout(figure):
+    with _fixed_layout(figure):
         figure.savefig(
             buffer,
             format=kind,
@@ -181,7 +182,8 @@ def csv_bytes(table: pd.DataFrame) -> bytes:
     return table.to_csv(index=not plain, lineterminator="\n").encode()
 
 
-def _json_bytes(content: dict[str, Any]) -> bytes:
+def json_bytes(content: dict[str, Any]) -> bytes:
+    """Content as JSON, readable."""
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
     return f"{text}\n".encode()
 
@@ -195,7 +197,7 @@ def used_versions() -> dict[str, str]:
     return versions
 
 
-def _claim(verdict: Verdict) -> dict[str, Any]:
+def verdict_content(verdict: Verdict) -> dict[str, Any]:
     """A verdict as JSON; a number that is not finite is null."""
     content = dataclasses.asdict(verdict)
     if verdict.interval is not None:
