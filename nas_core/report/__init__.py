@@ -9,19 +9,20 @@ from nas_core.report.diagrams import draw_cell, edge_handles
 from nas_core.report.flows import connect, draw_flow, draw_unit, flow_handles, join_cells, unit_handles
 from nas_core.report.footer import footer
 from nas_core.report.heat import cost_map, heat_map, signed
+from nas_core.report.paper_table import Column, PaperTable, over_seeds, paper_table
 from nas_core.report.save import picture, save, show
 from nas_core.report.snapshots import snapshot_table, topology_snapshots
 from nas_core.report.style import WIRING_ORDER, new_figure, op_handles, op_style, use_style
-from nas_core.report.tables import beside_printed, table_figure
+from nas_core.report.tables import beside_printed
 from nas_core.report.verdicts import Verdicts, verdict_table, verdict_text
 
 # fmt: off
 __all__ = [
-    "WIRING_ORDER", "Box", "Chain", "Difference", "Verdicts", "beside_printed", "compare", "connect", "cost_map",
-    "curve_table", "curves", "draw_cell", "draw_chains", "draw_flow", "draw_gradient_and_cost", "draw_last_two",
-    "draw_matrix", "draw_modules", "draw_network", "draw_small_cells", "draw_two_paths", "draw_unit",
-    "edge_handles", "flow_handles", "footer", "guide", "heat_map", "join_cells", "network_handles", "new_figure",
-    "op_handles", "op_style", "parts", "picture", "probability_panels", "probability_table", "save", "show",
-    "signed", "snapshot_table", "table_figure", "thousandths", "topology_snapshots", "unit_handles", "use_style",
-    "verdict_table", "verdict_text",
+    "WIRING_ORDER", "Box", "Chain", "Column", "Difference", "PaperTable", "Verdicts", "beside_printed", "compare",
+    "connect", "cost_map", "curve_table", "curves", "draw_cell", "draw_chains", "draw_flow",
+    "draw_gradient_and_cost", "draw_last_two", "draw_matrix", "draw_modules", "draw_network", "draw_small_cells",
+    "draw_two_paths", "draw_unit", "edge_handles", "flow_handles", "footer", "guide", "heat_map", "join_cells",
+    "network_handles", "new_figure", "op_handles", "op_style", "over_seeds", "paper_table", "parts", "picture",
+    "probability_panels", "probability_table", "save", "show", "signed", "snapshot_table", "thousandths",
+    "topology_snapshots", "unit_handles", "use_style", "verdict_table", "verdict_text",
 ]

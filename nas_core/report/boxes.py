@@ -16,7 +16,7 @@ TINTS = {"ReLU": "#FBE3B5", "Conv": "#D3E3F3", "BatchNorm": "#D5EBDD", "Pool": "
 CELLS = {"normal": "#DCE3EC", "reduction": "#F2B37A"}
 ENDS = {"stem": "#F4F4F4", "pool": TINTS["Pool"], "linear": TINTS["Linear"]}
 FILLS = {**CELLS, **ENDS}  # of everything in a strip
-FREE, PITCH, SIDE = 0.26, 0.44, 0.28  # inches: between two modules, from cell to cell, width of a cell
+FREE, PITCH, SIDE = 0.26, 0.29, 0.21  # inches: between two modules, from cell to cell, width of a cell
 
 Point = tuple[float, float]
 

@@ -22,9 +22,9 @@ from nas_core import papers
 from nas_core.errors import UserError, choose
 from nas_core.files import write_together, writing
 from nas_core.report.footer import footer, stamp_lines, whole
+from nas_core.report.paper_table import plain_table
 from nas_core.report.standard import problems
 from nas_core.report.style import use_style
-from nas_core.report.tables import table_figure
 
 if TYPE_CHECKING:
     from nas_core.claims.verdict import Verdict
@@ -69,7 +69,7 @@ def save(
     if table is None or not len(table.columns):
         raise UserError(f"{name} has no numbers: give save the table that was drawn.")
     if figure is None:
-        figure = table_figure(table, title)
+        figure = plain_table(table, title).figure()
     footer(figure, caption, stamp_lines(verdicts))
     wrong = problems(figure, table)
     if wrong:

@@ -80,7 +80,7 @@ def test_every_arrow_needs_its_text() -> None:
 @pytest.mark.parametrize(("cells", "reductions"), NETWORKS)
 def test_networks_have_all_cells_with_both_inputs(cells: int, reductions: tuple[int, ...]) -> None:
     texts: dict[int | str, str] = {"stem": "48", "linear": "10"}
-    texts |= dict.fromkeys(range(cells), "32×32\n16")
+    texts |= dict.fromkeys(range(cells), "144\n32")
     ax = draw_network(None, kinds(cells, reductions), texts)
     inner = [f"{kind} {k}" for k, kind in enumerate(kinds(cells, reductions))]
     assert [b.get_gid() for b in boxes(ax)] == ["stem stem", *inner, "pool pool", "linear linear"]

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from nas_core.errors import UserError
-from nas_core.report.tables import beside_printed, number, table_figure
+from nas_core.report.tables import beside_printed, number
 
 PRINTED = pd.DataFrame({"net": ["DARTS", "SNAS"], "acc": [87.67, 88.54], "child": [54.66, 90.67]})
 MEASURED = pd.DataFrame(
@@ -71,37 +71,3 @@ def test_bad_tables_are_named() -> None:
 )
 def test_numbers_read_well(value: object, text: str) -> None:
     assert number(value) == text
-
-
-def test_a_table_as_a_picture_shows_every_cell_inside_it() -> None:
-    table = pd.DataFrame({"acc": [3.0, 2.85, np.nan], "what": ["a", "long words " * 20, "$x$"]}, index=["x", "y", "z"])
-    figure = table_figure(table.rename_axis("net"), "A title")
-    texts = [t.get_text() for t in figure.axes[0].texts]
-    assert not any(t.get_parse_math() for t in figure.axes[0].texts if t.get_text() == "$x$")
-    assert {"A title", "net", "acc", "what", "x", "3.00", "2.85", "a", "$x$"} <= set(texts)
-    assert max(len(line) for text in texts for line in text.splitlines()) <= 38
-    boxes = [t.get_window_extent() for t in figure.axes[0].texts if t.get_text()]
-    assert all(figure.bbox.x0 <= b.x0 and b.x1 <= figure.bbox.x1 for b in boxes)
-    assert all(figure.bbox.y0 <= b.y0 and b.y1 <= figure.bbox.y1 for b in boxes)
-    assert not any(a.overlaps(b) for k, a in enumerate(boxes) for b in boxes[:k])
-
-
-@pytest.mark.parametrize(
-    ("values", "texts"),
-    [
-        ([0.9195, 23.26083, 5.35351], ["0.92", "23.26", "5.35"]),
-        ([3.0, 2.85, 3.1], ["3.00", "2.85", "3.10"]),
-        ([0.0312, 45.2], ["0.0312", "45.2"]),  # of different sizes: each for itself
-        ([1e-13, 0.0], ["1e-13", "0"]),
-        ([1800.0, 0.5], ["1800", "0.5"]),
-        ([0.0, 0.0], ["0", "0"]),
-    ],
-)
-def test_floats_of_one_size_have_equally_many_decimals(values: list[float], texts: list[str]) -> None:
-    shown = [t.get_text() for t in table_figure(pd.DataFrame({"v": values})).axes[0].texts]
-    assert shown[-len(texts) :] == texts
-
-
-def test_a_plain_index_is_not_shown() -> None:
-    texts = [t.get_text() for t in table_figure(pd.DataFrame({"acc": [3]})).axes[0].texts]
-    assert [t for t in texts if t] == ["acc", "3"]
