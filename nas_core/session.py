@@ -158,7 +158,7 @@ class Session:
             caption=sentences(words),
             profile=self.profile,
             dataset="; ".join(sets) or data or "none",
-            seeds=list(dict.fromkeys(config.seed for config in used)),
+            seeds=tuple(dict.fromkeys(config.seed for config in used)),
             runs=[config.key() for config in used],
             formulation=", ".join(_formulations(used)),
             verdicts=verdicts,

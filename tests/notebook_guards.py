@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import statistics
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,12 +14,15 @@ PROGRESS = re.compile(r"\d%\||\d ?(it|s)/(s|it)\b")
 WARNING = re.compile(r"\b\w*Warning\b")
 VERDICT = re.compile(r"\b(True|False)\b")
 NOISE = {"a machine path": MACHINE_PATH, "an address": ADDRESS, "a progress bar": PROGRESS, "a warning": WARNING}
+STYLES_OF_MATPLOTLIB = ("plt.subplots", "plt.figure", "plt.show")
 LINES = 30
+MEDIAN = 10  # lines of code in half of the cells at most
+CHECKED = "nbval-check-output"  # the tag by which nbval compares what a cell prints
 
 
 def problems(notebook: dict[str, Any]) -> list[str]:
     """Everything that is wrong with a notebook by itself."""
-    checks = (kernel, metadata, parameters, execution, checked_cells, verdicts, outputs, size)
+    checks = (kernel, metadata, parameters, execution, checked_cells, verdicts, outputs, size, pictures)
     return [problem for check in checks for problem in check(notebook)]
 
 
@@ -77,7 +81,7 @@ def checked_cells(notebook: dict[str, Any]) -> Iterator[str]:
     """nbval passes a marked cell that was stored without outputs."""
     marked = [cell for cell in code(notebook) if is_checked(cell)]
     if not marked:
-        yield "no cell is marked NBVAL_CHECK_OUTPUT"
+        yield f"no cell is tagged {CHECKED}"
     for cell in marked:
         texts = [t for kind, t in texts_of(cell) if kind in ("stdout", "text/plain") and not t.startswith("<Figure")]
         if cell["execution_count"] is None or not "".join(texts).strip():
@@ -123,18 +127,37 @@ def outputs(notebook: dict[str, Any]) -> Iterator[str]:
 
 
 def size(notebook: dict[str, Any]) -> Iterator[str]:
-    """Cells that one can take in."""
+    """Cells that one can take in, and most of them at a glance."""
+    lengths = []
     for index, cell in enumerate(notebook["cells"]):
-        if cell["cell_type"] == "code" and (lines := len(source(cell).splitlines())) > LINES:
+        if cell["cell_type"] != "code":
+            continue
+        lines = len(source(cell).splitlines())
+        lengths.append(lines)
+        if lines > LINES:
             yield f"cell {index}: {lines} lines of code"
+    if lengths and statistics.median(lengths) > MEDIAN:
+        yield f"half of its code cells have {statistics.median(lengths):g} lines or more"
+
+
+def pictures(notebook: dict[str, Any]) -> Iterator[str]:
+    """Every picture has words for whoever cannot see it."""
+    for index, cell in enumerate(notebook["cells"]):
+        for output in cell.get("outputs", ()):
+            if "image/png" in output.get("data", {}) and not output["metadata"].get("image/png", {}).get("alt"):
+                yield f"cell {index}: a picture without alternative text"
+        for name in STYLES_OF_MATPLOTLIB:
+            if name in source(cell) and cell["cell_type"] == "code":
+                yield f"cell {index}: {name} draws in matplotlib's own style; use report.new_figure"
 
 
 def saved(notebook: dict[str, Any]) -> list[str]:
-    """The artefact of every call of ``save``; one whose id is computed counts as ``?``."""
+    """The artefact of every call of ``save`` but those of its parts; one whose id is computed counts as ``?``."""
     found = []
     for cell in code(notebook):
         for call in calls(cell):
-            if isinstance(call.func, ast.Attribute) and call.func.attr == "save":
+            named = {keyword.arg for keyword in call.keywords}
+            if isinstance(call.func, ast.Attribute) and call.func.attr == "save" and "part" not in named:
                 first = call.args[0] if call.args else None
                 found.append(str(first.value) if isinstance(first, ast.Constant) else "?")
     return found
@@ -165,7 +188,7 @@ def first_line(cell: dict[str, Any]) -> str:
 
 def is_checked(cell: dict[str, Any]) -> bool:
     """Whether nbval compares the outputs of a cell."""
-    return bool(re.search(r"^\s*#\s*NBVAL_CHECK_OUTPUT\s*$", source(cell), re.MULTILINE))
+    return CHECKED in cell["metadata"].get("tags", ())
 
 
 def texts_of(cell: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -22,7 +22,7 @@ print("a = 1")
 print(f"saved in {__file__ if '__file__' in globals() else ROOT}/figures/x.png", flush=True)
 _ = sys.stderr.write("  0%|   | 0/9\\r 50%|## | 4/9 [00:01<00:02, 3.1it/s]\\n")
 """
-CHECKED = "# NBVAL_CHECK_OUTPUT\nprint(profile)"
+CHECKED = "print(profile)"
 
 
 @pytest.fixture
@@ -30,6 +30,9 @@ def executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Pat
     """A folder with one notebook, and a folder with that notebook as papermill executed it."""
     cells = (f"ROOT = {str(repository())!r}", NOISY, CHECKED, "6 * 7")
     source = fake_project.write(tmp_path / "notebooks", "01_x", *cells)
+    notebook = nbformat.read(source, 4)
+    notebook.cells[3].metadata["tags"] = [guards.CHECKED]
+    nbformat.write(notebook, source)
     monkeypatch.setattr("nas_core.driver.refresh.notebooks_folder", lambda: source.parent)
     monkeypatch.setenv("NAS_RUNS", str(tmp_path))
     folder = tmp_path / "out" / "laptop" / "notebooks"

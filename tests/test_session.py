@@ -214,7 +214,6 @@ def test_save_takes_what_was_measured_without_runs(monkeypatch: pytest.MonkeyPat
     ("notebook", "artefact", "claim"),
     [
         ("01_search_space", "WI-F2", "C-W5a"),  # of another artefact
-        ("01_search_space", "SN-F2", "C-SN2b"),  # has no bound yet
         ("05_snas_search", "SN-T1", "C-SNT1r"),  # has a check
     ],
 )

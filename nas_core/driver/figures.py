@@ -3,7 +3,7 @@
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -127,18 +127,39 @@ def _report(plan: Plan, done: Executed, echo: Echo) -> list[Row]:
 
 
 def _publish(artefact: str, saved: Path, out: Path) -> tuple[str, str]:
-    """Bring ``artefact`` from ``saved`` to ``out``, whole; returns its status, and the same with the details."""
+    """Bring ``artefact`` and its parts from ``saved`` to ``out``, whole; returns its status, and that with details."""
     paper = str(papers.artefacts()["paper"][artefact])
     new, old = saved / paper, out / paper
     difference = report.compare(old / artefact, new / artefact)
     if difference.kind == MISSING:
         return FAILED, f"{FAILED}: its notebook ended without saving it"
-    files = sorted(new.glob(f"{artefact}.*"), key=lambda path: path.suffix == ".json")  # that one last
+    details = [str(difference)]
+    for path in report.parts(new / artefact):
+        details.append(f"{path.name} {report.compare(old / path.name, path)}")
+    files = sorted(_files(new / artefact), key=lambda path: path.suffix == ".json")  # that one last
     try:
         write_files(artefact, {old / path.name: path.read_bytes() for path in files})
+        _remove_parts(old / artefact, report.parts(new / artefact))
     except (OSError, UserError) as error:
         return FAILED, f"{FAILED}: {error}"
-    return difference.kind, str(difference)
+    return difference.kind, "; ".join(details)
+
+
+def _files(place: Path) -> list[Path]:
+    """All files of an artefact and of its parts."""
+    files: list[Path] = []
+    for path in (place, *report.parts(place)):
+        files += path.parent.glob(f"{path.name}.*")
+    return files
+
+
+def _remove_parts(place: Path, made: Sequence[Path]) -> None:
+    """Remove the parts of an artefact that its notebook no longer makes."""
+    kept = {path.name for path in made}
+    for path in report.parts(place):
+        if path.name not in kept:
+            for file in path.parent.glob(f"{path.name}.*"):
+                file.unlink()
 
 
 def _write_ledger(plan: Plan, echo: Echo) -> list[Row]:

@@ -139,6 +139,14 @@ def choose_artefact(artefact: str) -> str:
     return choose("artefact", artefact, artefacts().index)
 
 
+def artefact_and_part(name: str) -> tuple[str, str]:
+    """``WI-F1-b`` is the part "b" of WI-F1, shown beyond the paper's item; WI-F1 is the item itself, part ""."""
+    if name in artefacts().index:
+        return name, ""
+    artefact, _, part = name.rpartition("-")
+    return artefact, part
+
+
 def runs_of(notebook: str) -> list[str]:
     """The runs that artefacts.csv gives to the artefacts of ``notebook``, each once, in the order of the table."""
     table = artefacts()

@@ -12,7 +12,7 @@ IDENTICAL, WITHIN, CHANGED, NEW, MISSING = "identical", "within tolerance", "cha
 FILES = (".json", ".csv")
 RTOL, ATOL = 1e-6, 1e-12
 TIMES = ("wall", "seconds", "time_s", "duration", "peak_memory")  # a column with one of these in its name
-SETTINGS = ("title", "profile", "dataset", "seeds", "runs")
+SETTINGS = ("title", "caption", "profile", "dataset", "seeds", "runs")
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,11 @@ def compare(old: str | Path, new: str | Path) -> Difference:
     return Difference(IDENTICAL)
 
 
+def parts(path: Path) -> list[Path]:
+    """The parts of an artefact, which is a path without suffix, that stand beside it: WI-F1-b, WI-F1-c, ..."""
+    return sorted(found.with_suffix("") for found in path.parent.glob(f"{path.name}-[a-z].json"))
+
+
 def _read(path: Path) -> tuple[dict[str, list[Any]], dict[str, str]]:
     """Everything that counts, as lists by name, and the verdicts by claim."""
     content = json.loads(path.with_suffix(".json").read_text("utf8"))
@@ -81,7 +86,7 @@ def _read(path: Path) -> tuple[dict[str, list[Any]], dict[str, str]]:
         if not any(word in name.lower() for word in TIMES):
             found[name] = [_value(text) for text in table[name]]
     for name in SETTINGS:
-        found[name] = [content[name]]
+        found[name] = [content.get(name)]
     for claim in content["claims"]:
         found[f"{claim['id']} value"] = [claim["value"], *(claim["interval"] or ())]
         found[f"{claim['id']} test"] = [claim["threshold"], claim["seeds"]]

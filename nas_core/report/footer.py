@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -113,7 +114,7 @@ def bound_in_words(comparison: str, bound: float, unit: str) -> str:
 
 def quantity(value: float | None, unit: str) -> str:
     """A number with its unit as a person reads it: shares in percent, a true minus, three digits."""
-    if value is None:
+    if value is None or not math.isfinite(value):
         return "–"
     if unit == "share":
         return f"{_signed(round(100 * value, 1 if abs(value) < 0.095 else 0))} %"

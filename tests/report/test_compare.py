@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from nas_core.claims.verdict import Verdict
 from nas_core.report import Difference, compare, save
@@ -17,7 +18,7 @@ def put(
 ) -> Path:
     claim = Verdict("C-W4b", verdict, value, "> 0", (0, 1), (0.4, 0.6))
     settings = {"title": "t", "profile": "laptop", "dataset": "d", "seeds": [0, 1], "runs": ["W-MC1i"]} | changes
-    return save("WI-F4", None, table, verdicts=[claim], out=out, **settings)
+    return save("WI-F4", Figure(figsize=(2, 1)), table, caption="c", verdicts=[claim], out=out, **settings)
 
 
 def difference(tmp_path: Path, **changes) -> Difference:

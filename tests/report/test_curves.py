@@ -9,7 +9,8 @@ from scipy import stats
 
 from nas_core.cells.topology import Topology, darts_cell, minimal_cell, simplified_cell
 from nas_core.papers import OPERATIONS
-from nas_core.report.curves import accuracy_curves, band, dropped_curves, entropy_curves, mean_band, probability_panels
+from nas_core.report.curves import curve_table, curves, guide, mean_band, probability_panels, probability_table
+from nas_core.report.standard import charts, problems
 from nas_core.report.style import SHADE, WIRING_ORDER, op_style
 
 OPS = tuple(OPERATIONS.get(op, op) for op in WIRING_ORDER)
@@ -55,84 +56,91 @@ def test_missing_values_use_the_seeds_that_are_there() -> None:
     assert high[1] == low[1] == 2
 
 
-def test_band_draws_the_mean_and_the_band() -> None:
+def test_the_table_of_curves_has_mean_and_band_and_these_are_drawn() -> None:
     series, x = draw(4, 6), np.arange(1, 7)
-    ax = band(None, x, series, "ours", index=2)
-    np.testing.assert_allclose(lines(ax, "mean ours")[0], series.mean(0))
-    np.testing.assert_array_equal(ax.lines[0].get_xdata(), x)
+    table = curve_table({"other": draw(6), "ours": series}, x=x)
+    rows = table[table.curve == "ours"]
+    np.testing.assert_array_equal(rows[["mean", "low", "high"]].to_numpy().T, mean_band(series))
+    np.testing.assert_array_equal(rows.epoch, x)
+    ax = curves(table)
+    np.testing.assert_array_equal(lines(ax, "mean ours")[0], rows["mean"])
+    np.testing.assert_array_equal(ax.lines[1].get_xdata(), x)
     (area,) = ax.collections
-    np.testing.assert_allclose(area.get_datalim(ax.transData).y1, mean_band(series)[2].max())
+    np.testing.assert_allclose(area.get_datalim(ax.transData).y1, rows["high"].max())
+    assert not problems(figure_of(ax), table)
+
+
+def figure_of(ax: Axes) -> Figure:
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    return figure
 
 
 def test_one_seed_has_no_band() -> None:
     for series in (draw(6), draw(1, 6)):
-        ax = band(None, range(6), series, "one")
+        ax = curves(curve_table({"one": series}))
         assert len(ax.lines) == 1
         assert not ax.collections
+        assert legend_texts(ax) == ["one"]
 
 
 def test_axes_given_are_used_and_returned() -> None:
     ax = Figure().subplots()
-    assert accuracy_curves({"a": draw(2, 3)}, ax) is ax
-    assert dropped_curves({"all": draw(2, 3)}, ax) is ax
-    assert entropy_curves({"a": draw(2, 3, 4)}, ax) is ax
+    assert curves(curve_table({"a": draw(2, 3)}), ax) is ax
 
 
-def test_accuracy_curves_name_every_label_and_the_band() -> None:
-    ax = accuracy_curves({"SNAS": draw(5, 9), "DARTS": draw(5, 9), "ENAS": draw(9)}, ylabel="accuracy")
-    assert legend_texts(ax) == ["SNAS", "DARTS", "ENAS", "95 % interval of the mean"]
+@pytest.mark.parametrize(
+    ("kind", "words"), [("ci", "95 % interval of the mean"), ("range", "smallest to largest seed")]
+)
+def test_curves_name_every_label_and_the_band(kind, words) -> None:
+    ax = curves(curve_table({"SNAS": draw(5, 9), "DARTS": draw(5, 9), "ENAS": draw(9)}, kind=kind), ylabel="accuracy")
+    assert legend_texts(ax) == ["SNAS", "DARTS", "ENAS", words]
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("epoch", "accuracy")
     assert len({(line.get_color(), line.get_linestyle(), line.get_marker()) for line in ax.lines}) == 3
-    assert legend_texts(accuracy_curves({"one": draw(9)})) == ["one"]
 
 
-def test_dropped_curves_span_zero_to_one() -> None:
-    data = {"all": draw(3, 5), "input": draw(3, 5), "intermediate": draw(3, 5)}
-    ax = dropped_curves(data)
-    assert legend_texts(ax) == [*data, "smallest to largest seed"]
-    low, high = ax.get_ylim()
-    assert low < 0 < 1 < high
-
-
-def test_entropy_curves_have_a_line_per_edge_and_the_mean() -> None:
-    data = {"SNAS": draw(3, 6, 14), "DARTS": draw(2, 6, 14)}
-    ax = entropy_curves(data, ops=8)
-    np.testing.assert_allclose(lines(ax, "mean SNAS")[0], data["SNAS"].mean((0, 2)))
-    edges = lines(ax, "edge")
-    assert len(edges) == 28
-    np.testing.assert_allclose(edges[14 + 3], data["DARTS"][:, :, 3].mean(0))
-    assert any(np.allclose(line.get_ydata(), np.log(8)) for line in ax.lines)
-    assert legend_texts(ax) == ["SNAS", "DARTS", "95 % interval of the mean", "one edge"]
+def test_a_guide_says_what_it_marks_and_is_no_data() -> None:
+    table = curve_table({"a": draw(2, 3)})
+    ax = curves(table)
+    guide(ax, y=2.079, text="ln 8")
+    guide(ax, x=1.5, text="here")
+    assert [text.get_text() for text in ax.texts] == ["ln 8", "here"]
+    assert not problems(figure_of(ax), table)
 
 
 @pytest.mark.parametrize("topology", TOPOLOGIES, ids=lambda t: t.name)
 def test_panels_show_every_edge_in_its_place(topology: Topology) -> None:
     prob = draw(3, 5, len(topology.edges), 8)
-    figure = probability_panels(prob, OPS, topology, title="a title")
-    panels = [ax for ax in figure.axes if ax.axison]
+    table = probability_table(prob, OPS, topology)
+    figure = probability_panels(table, topology)
+    panels = charts(figure)
     assert len(panels) == len(topology.edges)
+    low, high = np.quantile(prob, (0.1, 0.9), axis=0)
     for ax in panels:
         edge = int(ax.get_title().split(":")[0])
-        assert f"{edge}: {topology.edges[edge][0]}→{topology.edges[edge][1]}" in ax.get_title()
-        marked = edge in topology.intermediate_edges
-        assert ("intermediate" in ax.get_title()) == (to_hex(ax.get_facecolor()).upper() == SHADE) == marked
+        source, target = topology.edges[edge]
+        assert ax.get_title() == f"{edge}: {source} → {target}"
+        assert (to_hex(ax.get_facecolor()).upper() == SHADE) == (edge in topology.intermediate_edges)
         place = ax.get_subplotspec()
         assert place is not None
-        source, target = topology.edges[edge]
         assert (place.rowspan.start, place.colspan.start) == (target - topology.inputs, source)
         for k, op in enumerate(OPS):
             np.testing.assert_allclose(lines(ax, f"mean {op}")[0], prob[:, :, edge, k].mean(0))
-            np.testing.assert_array_equal(lines(ax, f"seed {op}"), prob[:, :, edge, k])
-    (legend,) = [ax for ax in figure.axes if ax.get_legend()]
-    texts = legend_texts(legend)
-    assert texts == [*WIRING_ORDER, "mean of seeds", "one of 3 seeds", "intermediate edge"]
+            (area,) = [band for band in ax.collections if band.get_gid() == f"band {op}"]
+            box = area.get_datalim(ax.transData)
+            np.testing.assert_allclose((box.y0, box.y1), (low[:, edge, k].min(), high[:, edge, k].max()))
+    owners = [ax for ax in figure.axes if ax.get_legend()] or [figure]
+    texts = legend_texts(owners[0])
+    assert texts == [*WIRING_ORDER, "mean of 3 seeds", "middle 80 % of the seeds", "intermediate edge"]
+    assert not problems(figure, table)
 
 
 def test_panels_of_one_seed_have_one_line_per_operation() -> None:
     prob = draw(5, 5, 3)
-    figure = probability_panels(prob, OPS[:3], minimal_cell(), x=[0, 2, 4, 6, 8])
-    ax = figure.axes[0]
+    table = probability_table(prob, OPS[:3], minimal_cell(), x=[0, 2, 4, 6, 8])
+    ax = probability_panels(table, minimal_cell()).axes[0]
     assert len(ax.lines) == 3
+    assert not ax.collections
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), prob[:, 0, 0])
     np.testing.assert_array_equal(ax.lines[0].get_xdata(), [0, 2, 4, 6, 8])
     assert [line.get_color() for line in ax.lines] == [op_style(op).colour for op in OPS[:3]]
@@ -140,16 +148,13 @@ def test_panels_of_one_seed_have_one_line_per_operation() -> None:
 
 @pytest.mark.parametrize("topology", TOPOLOGIES, ids=lambda t: t.name)
 def test_the_legend_does_not_cover_panels(topology: Topology) -> None:
-    figure = probability_panels(draw(2, 5, len(topology.edges), 8), OPS, topology)
+    figure = probability_panels(probability_table(draw(2, 5, len(topology.edges), 8), OPS, topology), topology)
     figure.draw_without_rendering()
-    (owner,) = [ax for ax in figure.axes if ax.get_legend()]
-    legend = owner.get_legend()
-    assert legend is not None
-    box = legend.get_window_extent()
-    assert not any(box.overlaps(ax.get_window_extent()) for ax in figure.axes if ax.axison)
-    assert min(t.get_fontsize() for t in legend.get_texts()) >= 7
+    legends = [ax.get_legend() for ax in figure.axes if ax.get_legend()] or figure.legends
+    box = legends[0].get_window_extent()
+    assert not any(box.overlaps(ax.get_window_extent()) for ax in charts(figure))
 
 
 def test_panels_reject_another_shape() -> None:
-    with pytest.raises(ValueError, match="does not fit 5 edges and 8 operations"):
-        probability_panels(draw(2, 5, 4, 8), OPS, minimal_cell())
+    with pytest.raises(ValueError, match="does not fit 5 edges"):
+        probability_table(draw(2, 5, 14, 8), OPS, minimal_cell())

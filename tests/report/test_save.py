@@ -20,18 +20,31 @@ from matplotlib.image import imread
 from nas_core import papers
 from nas_core.cells.genotype import CellGenotype
 from nas_core.cells.topology import minimal_cell
-from nas_core.claims.verdict import Verdict
+from nas_core.claims.verdict import Null, Verdict
 from nas_core.errors import UserError
-from nas_core.report import new_figure, picture, save, stack, topology_snapshots
+from nas_core.report import new_figure, picture, save, show, topology_snapshots
+from nas_core.report.footer import get_caption
 from nas_core.report.save import DPI, few_colours, used_versions
-from nas_core.report.style import STYLES, get_caption, op_style
+from nas_core.report.style import STYLES, op_style
 
 VERDICTS = [
-    Verdict("C-W3a", "holds", 0.95, ">= 0.9", (0, 1), (0.9, 1.0), note="fine"),
+    Verdict(
+        "C-W3a",
+        "holds",
+        0.95,
+        ">= 0.9",
+        (0, 1),
+        (0.9, 1.0),
+        met=2,
+        p_holds=0.97,
+        p_value=0.01,
+        null=Null("operations shuffled", math.nan, meets=False),
+        note="fine",
+    ),
     Verdict("C-W3b", "fails", math.nan, "> 0", (0, 1)),
     Verdict("C-W3c", "not run"),
 ]
-TABLE = pd.DataFrame({"epoch": [0, 1, 2], "p": [0.1, 1 / 3, 1e-17]})
+TABLE = pd.DataFrame({"epoch": [0, 1, 2], "p": [0.1, 1 / 3, 0.1 + 0.2]})
 
 
 def figure() -> Figure:
@@ -43,7 +56,8 @@ def figure() -> Figure:
 
 def do(out: Path, **changes) -> Path:
     settings = {
-        "figure": figure(), "table": TABLE, "title": "A title", "profile": "smoke", "dataset": "Fashion-MNIST 14x14",
+        "figure": figure(), "table": TABLE, "title": "A title",
+        "caption": "SNAS on Fashion-MNIST.", "profile": "smoke", "dataset": "Fashion-MNIST 14x14",
         "seeds": [0, 1], "runs": ["W-SNAS8"], "verdicts": VERDICTS, "out": out, "svg": True,
     } | changes  # fmt: skip
     return save(settings.pop("artefact", "WI-F3"), settings.pop("figure"), settings.pop("table"), **settings)
@@ -62,21 +76,56 @@ def test_files_are_where_the_paper_is(tmp_path: Path) -> None:
 
 def test_json_has_exactly_what_the_design_says(tmp_path: Path) -> None:
     content = json.loads(do(tmp_path).with_suffix(".json").read_text())
+    claims = content.pop("claims")
     assert content == {
         "id": "WI-F3",
         "title": "A title",
+        "caption": "SNAS on Fashion-MNIST.",
         "profile": "smoke",
         "dataset": "Fashion-MNIST 14x14",
         "seeds": [0, 1],
         "runs": ["W-SNAS8"],
         "versions": used_versions(),
-        "claims": [
-            {"id": "C-W3a", "verdict": "holds", "value": 0.95, "threshold": ">= 0.9", "seeds": [0, 1],
-             "interval": [0.9, 1.0]},
-            {"id": "C-W3b", "verdict": "fails", "value": None, "threshold": "> 0", "seeds": [0, 1], "interval": None},
-            {"id": "C-W3c", "verdict": "not run", "value": None, "threshold": "", "seeds": [], "interval": None},
-        ],
-    }  # fmt: skip
+    }
+    assert claims[0] == {
+        "id": "C-W3a",
+        "verdict": "holds",
+        "value": 0.95,
+        "threshold": ">= 0.9",
+        "seeds": [0, 1],
+        "interval": [0.9, 1.0],
+        "met": 2,
+        "p_holds": 0.97,
+        "p_value": 0.01,
+        "null": {"words": "operations shuffled", "value": None, "meets": False},
+        "note": "fine",
+    }
+    assert [claim["value"] for claim in claims] == [0.95, None, None]
+    assert [claim["interval"] for claim in claims] == [[0.9, 1.0], None, None]
+
+
+def test_a_part_stands_beside_its_artefact(tmp_path: Path) -> None:
+    do(tmp_path)
+    path = do(tmp_path, part="b", verdicts=())
+    assert path == tmp_path / "wiring" / "WI-F3-b.png"
+    assert json.loads(path.with_suffix(".json").read_text())["id"] == "WI-F3-b"
+    assert (tmp_path / "wiring" / "WI-F3.png").exists()
+
+
+def test_a_picture_below_the_standard_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"WI-F3 cannot be saved: .* is not in its table"):
+        do(tmp_path, table=TABLE.assign(p=0.5))
+    assert not contents(tmp_path)
+
+
+def test_a_picture_is_shown_with_words_for_whoever_cannot_see_it(tmp_path: Path) -> None:
+    drawn = figure()
+    with pytest.raises(UserError, match="a picture needs a sentence"):
+        show(drawn)
+    show(drawn, alt="A line.")
+    do(tmp_path, figure=drawn)
+    show(drawn)
+    assert drawn.get_label() == "A title. SNAS on Fashion-MNIST."
 
 
 def test_versions_are_those_in_use(tmp_path: Path) -> None:
@@ -159,12 +208,13 @@ def test_clip_paths_are_numbered_and_every_one_is_used() -> None:
     assert set(re.findall(r"url\(#(\w+)\)", svg)) == {"clip0", "clip1"}
 
 
-def test_every_picture_has_a_caption(tmp_path: Path) -> None:
+def test_verdicts_and_caption_stand_below_every_picture(tmp_path: Path) -> None:
     drawn = figure()
     do(tmp_path, figure=drawn)
-    text = get_caption(drawn)
-    assert text is not None
-    assert " ".join(text.get_text().split()) == "data: Fashion-MNIST 14x14 · profile: smoke · 2 seeds"
+    assert get_caption(drawn) == "SNAS on Fashion-MNIST."
+    texts = [text.get_text() for text in drawn.texts]
+    assert texts[0] == "fails"
+    assert "holds" in texts
 
 
 def test_a_legend_below_does_not_slide_onto_the_caption() -> None:
@@ -196,25 +246,6 @@ def test_few_colours_keep_every_operation_apart() -> None:
         colour = 255 * np.array(to_rgb(op_style(op).colour))
         assert np.abs(pixels - colour).max(1).min() <= 8, op
     assert len(small) < len(picture(drawn, dpi=100))
-
-
-def test_stacked_figures_lie_below_each_other_unchanged() -> None:
-    above, below = figure(), new_figure(2, 1)[0]
-    whole = stack(above, below)
-    (shown,) = whole.axes[0].images
-    pixels = np.asarray(shown.get_array())
-    assert pixels.shape == (3 * DPI, 3 * DPI, 3)
-    assert (whole.get_size_inches() == (3, 3)).all()
-    np.testing.assert_array_equal(pixels[: 2 * DPI], imread(io.BytesIO(picture(above)))[..., :3])
-
-
-def test_figures_of_one_row_stand_side_by_side() -> None:
-    left, right = figure(), new_figure(2, 1)[0]
-    whole = stack((left, right), new_figure(1, 1)[0])
-    assert (whole.get_size_inches() == (5, 3)).all()
-    pixels = np.asarray(whole.axes[0].images[0].get_array())
-    np.testing.assert_array_equal(pixels[:DPI, 3 * DPI :], imread(io.BytesIO(picture(right)))[..., :3])
-    assert (pixels[DPI : 2 * DPI, 3 * DPI :] == 1).all()  # white below the smaller one
 
 
 def test_without_svg_an_older_svg_goes(tmp_path: Path) -> None:
@@ -250,7 +281,7 @@ def test_a_full_disk_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(
         UserError, match=r"cannot save WI-F3 in .*wiring \(no space left on device\); free space"
     ) as caught:
-        do(tmp_path, title="Another", table=TABLE * 2)
+        do(tmp_path, title="Another", table=TABLE.assign(more=2))
     assert str(caught.value).count("\n") == 0
     assert contents(tmp_path) == before
 

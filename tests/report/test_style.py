@@ -5,7 +5,6 @@ import sys
 
 import matplotlib as mpl
 import pytest
-from matplotlib.figure import Figure
 
 from nas_core.papers import OPERATIONS
 from nas_core.report.curves import marker_positions
@@ -13,15 +12,11 @@ from nas_core.report.style import (
     SERIES,
     STYLES,
     WIRING_ORDER,
-    caption,
-    caption_text,
-    get_caption,
     new_figure,
     op_handles,
     op_style,
     short,
     use_style,
-    whole,
 )
 
 
@@ -72,32 +67,6 @@ def test_legend_entries_carry_label_colour_marker() -> None:
     for handle, name in zip(op_handles(WIRING_ORDER), WIRING_ORDER, strict=True):
         style = STYLES[name]
         assert (handle.get_label(), handle.get_color(), handle.get_marker()) == (name, style.colour, style.marker)
-
-
-@pytest.mark.parametrize(
-    ("seeds", "words"), [((0, 1, 2), "3 seeds"), ((4,), "1 seed"), ((), "no seeds")], ids=["many", "one", "none"]
-)
-def test_caption_names_data_profile_and_seeds(seeds: tuple[int, ...], words: str) -> None:
-    assert (
-        caption_text("Fashion-MNIST 14x14", "laptop", seeds) == f"data: Fashion-MNIST 14x14 · profile: laptop · {words}"
-    )
-
-
-def test_caption_hangs_below_replaces_itself_and_is_wrapped() -> None:
-    figure = Figure(figsize=(2, 2))
-    caption(figure, "first")
-    one_line = whole(figure)
-    caption(figure, "second " * 30)
-    assert [t.get_text().split()[0] for t in figure.texts] == ["second"]
-    text = get_caption(figure)
-    assert text is not None
-    assert text.get_fontsize() >= 7
-    assert one_line.y0 < 0
-    assert whole(figure).y0 < one_line.y0
-    box = text.get_window_extent()
-    inches = box.transformed(figure.dpi_scale_trans.inverted())
-    assert inches.x1 <= 2
-    assert whole(figure).y0 <= inches.y0 < inches.y1 <= 0
 
 
 def test_markers_of_neighbouring_curves_do_not_coincide() -> None:
