@@ -4,7 +4,7 @@ from nas_core.report.boxes import draw_matrix, draw_modules, draw_network, netwo
 from nas_core.report.compare import Difference, compare, parts
 from nas_core.report.curves import curve_table, curves, guide, probability_panels, probability_table
 from nas_core.report.diagrams import draw_cell, edge_handles
-from nas_core.report.evolution import edge_curves, edges_table, kind_curves, kind_table
+from nas_core.report.evolution import edge_curves, edges_table, in_blocks, kind_curves, kind_legend, kind_table
 from nas_core.report.flows import draw_flow, flow_handles, join_cells
 from nas_core.report.footer import footer
 from nas_core.report.paper_table import Column, PaperTable, over_seeds, paper_table
@@ -17,8 +17,8 @@ from nas_core.report.tables import beside_printed, verdict_table, verdict_text
 __all__ = [
     "WIRING_ORDER", "Column", "Difference", "PaperTable", "beside_printed", "compare", "curve_table", "curves",
     "draw_cell", "draw_flow", "draw_matrix", "draw_modules", "draw_network", "edge_curves", "edge_handles",
-    "edges_table", "flow_handles", "footer", "guide", "join_cells", "kind_curves", "kind_table", "network_handles",
-    "new_figure", "op_handles", "op_style", "over_seeds", "paper_table", "parts", "picture", "probability_panels",
-    "probability_table", "save", "show", "snapshot_table", "topology_snapshots", "use_style", "verdict_table",
-    "verdict_text",
+    "edges_table", "flow_handles", "footer", "guide", "in_blocks", "join_cells", "kind_curves", "kind_legend",
+    "kind_table", "network_handles", "new_figure", "op_handles", "op_style", "over_seeds", "paper_table", "parts",
+    "picture", "probability_panels", "probability_table", "save", "show", "snapshot_table", "topology_snapshots",
+    "use_style", "verdict_table", "verdict_text",
 ]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
@@ -37,10 +38,12 @@ def kind_table(data: Mapping[str, np.ndarray], *, median: int | None = None, x: 
 
 
 @use_style()
-def kind_curves(table: pd.DataFrame, ax: Axes | None = None, *, ylabel: str = "", legend: bool = True) -> Axes:
-    """Draw a :func:`kind_table`: thick lines are means, bands reach over all seeds, thin lines are the median seed."""
+def kind_curves(table: pd.DataFrame, ax: Axes | None = None, *, ylabel: str = "") -> Axes:
+    """Draw a :func:`kind_table`: thick lines are means, bands reach over all seeds, thin lines are the median seed.
+
+    :func:`kind_legend` explains all panels of a figure.
+    """
     ax = ax or new_axes()
-    handles: list[Any] = []
     for index, (name, rows) in enumerate(table.groupby("curve", sort=False)):
         colour, line, marker = KINDS[str(name)]
         epochs = rows["epoch"]
@@ -49,15 +52,32 @@ def kind_curves(table: pd.DataFrame, ax: Axes | None = None, *, ylabel: str = ""
             ax.plot(epochs, rows["median_seed"], color=colour, ls=line, lw=0.8, gid=f"median {name}")
         every = marker_positions(len(rows), index)
         look = {"color": colour, "ls": line, "marker": marker, "lw": 1.8, "mec": "white", "mew": 0.4}
-        handles += ax.plot(epochs, rows["mean"], **look, markevery=every, zorder=3, label=name, gid=f"mean {name}")
+        ax.plot(epochs, rows["mean"], **look, markevery=every, zorder=3, label=name, gid=f"mean {name}")
+    ax.set(xlabel="epoch", ylabel=ylabel)
+    return ax
+
+
+@use_style()
+def kind_legend(figure: Figure, table: pd.DataFrame) -> None:
+    """One legend below all panels that :func:`kind_curves` drew from parts of ``table``."""
+    handles: list[Any] = []
+    for name in table["curve"].unique():
+        colour, line, marker = KINDS[str(name)]
+        handles.append(Line2D([], [], color=colour, ls=line, marker=marker, lw=1.8, mec="white", mew=0.4, label=name))
+    if table["band"].any():
+        handles[0].set_label(f"{handles[0].get_label()} (mean)")
+        handles.append(Patch(color=GREY, alpha=0.25, lw=0, label=BANDS["range"]))
     if "median_seed" in table:
         handles.append(Line2D([], [], color=GREY, lw=0.8, label="median seed"))
-    if table["band"].any():
-        handles.append(Patch(color=GREY, alpha=0.25, lw=0, label=BANDS["range"]))
-    ax.set(xlabel="epoch", ylabel=ylabel)
-    if legend:
-        ax.legend(handles=handles)
-    return ax
+    columns = len(handles) if figure.get_figwidth() > 6 else 2
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=7, columnspacing=1.2)
+
+
+def in_blocks(series: np.ndarray, length: int) -> np.ndarray:
+    """Means over blocks of ``length`` epochs, (seeds, T // length), of a noisy series, (seeds, T)."""
+    seeds, epochs = series.shape
+    whole = series[:, : epochs // length * length]
+    return whole.reshape(seeds, -1, length).mean(2)
 
 
 def edges_table(series: np.ndarray, *, median: int, x: Numbers | None = None) -> pd.DataFrame:
