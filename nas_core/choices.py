@@ -11,7 +11,7 @@ import numpy as np
 
 from nas_core.backends.formulations import FORMULATIONS
 from nas_core.errors import UserError, choose
-from nas_core.experiments import PROFILES, TUNING_SEEDS, configs, reporting_seeds
+from nas_core.experiments import PROFILES, RUN_IDS, TUNING_SEEDS, configs, reporting_seeds
 from nas_core.files import repository
 from nas_core.runs import location
 from nas_core.trainers.devices import check_name
@@ -25,14 +25,16 @@ STANDARD = "fused"  # the formulation that the settings name by themselves, and 
 class Choice:
     """A checked choice; anything wrong is a :class:`UserError`.
 
-    ``seeds``: none means those that the profile reports. ``formulation``: of the supernets; "" leaves to each run
-    its own. Runs of second order with the estimator 'exact' stay plain whatever is chosen: no other formulation has it.
-    ``device``: "" means ``$NAS_DEVICE``, or each run's own.
+    ``seeds``: none means those of each run that the profile reports. ``formulation``: of the supernets; "" leaves to
+    each run its own. Runs of second order with the estimator 'exact' stay plain whatever is chosen: no other
+    formulation has it. ``device``: "" means ``$NAS_DEVICE``, or each run's own.
     """
 
     def __init__(self, profile: str, seeds: Sequence[int] = (), formulation: str = "", device: str = "") -> None:
         self.profile = choose("profile", profile, PROFILES)
-        self.seeds = check_seeds(seeds) or reporting_seeds(profile)
+        self.seeds = check_seeds(seeds)
+        if all(self.seeds == reporting_seeds(run, profile) for run in RUN_IDS):
+            self.seeds = ()  # what is reported anyway
         if formulation:
             choose("formulation", formulation, FORMULATIONS)
         self.formulation = formulation
@@ -42,13 +44,16 @@ class Choice:
 
     def configs(self, run: str) -> list[RunConfig]:
         """One config a seed of the run ``run``; one that cannot be computed as chosen is a UserError."""
-        return [self._as_chosen(config) for config in configs(run, self.profile, self.seeds)]
+        return [self._as_chosen(config) for config in configs(run, self.profile, self.seeds or None)]
+
+    def seeds_of(self, run: str) -> tuple[int, ...]:
+        """The seeds of the run ``run``."""
+        return self.seeds or reporting_seeds(run, self.profile)
 
     @property
     def reported(self) -> bool:
         """Whether it is what a profile reports: its seeds, the standard formulation, on a processor."""
-        usual = self.seeds == reporting_seeds(self.profile)
-        return usual and self.formulation in ("", STANDARD) and self.device in ("", "cpu")
+        return not self.seeds and self.formulation in ("", STANDARD) and self.device in ("", "cpu")
 
     @property
     def folder(self) -> Path:
@@ -58,7 +63,7 @@ class Choice:
             name += f"-{self.formulation}"
         if self.device not in ("", "cpu"):
             name += f"-{self.device.replace(':', '')}"
-        if self.seeds != reporting_seeds(self.profile):
+        if self.seeds:
             name += "-seeds-" + "-".join(map(str, self.seeds))
         return location() / "out" / name
 

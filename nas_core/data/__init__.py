@@ -25,6 +25,7 @@ from nas_core.registry import Registry
 
 __all__ = ["SOURCES", "Dataset", "Source", "Split", "embedded_arrays", "load"]
 HERE = Path(__file__).parent
+IMAGES = 0x1A6E5  # tells the generator that draws the images from all others of the same seed
 
 
 @cache
@@ -110,10 +111,13 @@ def _content(read: Callable[[], Source]) -> str:
 SOURCES: Registry[Callable[[], Source]] = Registry("data set", _OWN, content=_content)
 
 
-def load(name: str, *, train: int, search: int = 0, valid: int = 0, test: int = 0) -> Dataset:
-    """The first ``train`` training images for the weights, the next ``search`` for the logits, and held-out ones.
+def load(name: str, *, train: int, search: int = 0, valid: int = 0, test: int = 0, seed: int = 0) -> Dataset:
+    """``train`` training images for the weights, ``search`` others for the logits, and the first held-out ones.
 
-    Asking for more images than there are is an error that names the split and how many it has.
+    The training images are drawn by ``seed``: in a random order of all, the first ``train`` are for the weights and the
+    next ``search`` for the logits, whatever their classes. So runs of one seed and as many ``train`` images share them,
+    whatever else they differ in. ``valid`` and ``test`` images are the same for all seeds. Asking for more images than
+    there are is an error that names the split and how many it has.
     """
     source = _source(SOURCES[choose("data set", name, SOURCES)])
     splits = {}
@@ -122,5 +126,12 @@ def load(name: str, *, train: int, search: int = 0, valid: int = 0, test: int = 
         if not 0 <= wanted <= have:
             raise UserError(f"{wanted} {split} images of {name!r} were asked for; allowed: 0 to {have}")
         splits[split] = source.splits[split][:wanted]
-    splits |= {"train": splits["train"][:train], "search": splits["train"][train:]}
+    order = drawn_order(len(source.splits["train"]), seed)
+    splits["train"] = source.splits["train"][order[:train]]
+    splits["search"] = source.splits["train"][order[train : train + search]]
     return Dataset(source, splits)
+
+
+def drawn_order(images: int, seed: int) -> torch.Tensor:
+    """The order in which ``seed`` draws the training images: a random one of 0 to ``images`` - 1."""
+    return torch.from_numpy(np.random.default_rng((seed, IMAGES)).permutation(images))

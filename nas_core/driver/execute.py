@@ -16,7 +16,6 @@ from nbformat import NotebookNode
 from nas_core.driver import child
 from nas_core.driver.kernels import environment, prepare
 from nas_core.driver.plan import Plan
-from nas_core.experiments import reporting_seeds
 from nas_core.files import reason
 
 # Not by the module's name, for which Python would look in the current folder first.
@@ -91,7 +90,7 @@ def _execute(plan: Plan, name: str, executed: Path, listening: int) -> str | Non
         "--start-timeout", "120",
         "--no-progress-bar",
     ]  # fmt: skip
-    if plan.choice.seeds != reporting_seeds(plan.choice.profile):
+    if plan.choice.seeds:
         command += ["--parameters_yaml", f"seeds: {list(plan.choice.seeds)}"]
     variables = environment(plan, executed.with_suffix(""))
     code = BROKEN

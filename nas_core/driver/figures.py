@@ -15,7 +15,6 @@ from nas_core.driver.execute import Executed, execute
 from nas_core.driver.ledger import ledger
 from nas_core.driver.plan import Plan, make_writable
 from nas_core.errors import UserError
-from nas_core.experiments import reporting_seeds
 from nas_core.files import write_atomic
 from nas_core.report.compare import MISSING
 from nas_core.report.save import write_files
@@ -94,7 +93,7 @@ def headline(plan: Plan) -> str:
         parts.append(f"formulation {choice.formulation}")
     if choice.device:
         parts.append(f"device {choice.device}")
-    if choice.seeds != reporting_seeds(choice.profile):
+    if choice.seeds:
         parts.append(f"seeds {', '.join(map(str, choice.seeds))}")
     return (
         f"{', '.join(parts)}: {len(plan.artefacts)} artefacts from {len(plan.notebooks)} "

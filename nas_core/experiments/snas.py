@@ -59,6 +59,7 @@ EXPERIMENTS: dict[str, Experiment] = {
             ),
             "paper": held_out(cifar(150, 64)),
         },
+        seeds=5,
     ),
     "S-DARTS1": Experiment(
         lambda size: darts_search(size, BI_LEVEL, reductions=True),
@@ -78,6 +79,7 @@ EXPERIMENTS: dict[str, Experiment] = {
             ),
             "paper": held_out(cifar(50, 64, search=25_000)),
         },
+        seeds=5,
     ),
     "S-SNASr": Experiment(
         lambda size: darts_search(size, FREE, reductions=False, nodes=2, candidates=FIVE_OPS),

@@ -20,7 +20,7 @@ from nas_core.trainers.settings import TAG, Settings, Used, one_of
 Positive = Annotated[float, Field(gt=0)]
 Levels = Annotated[Literal["single", "bi-level"], Field(description="whether the logits see data of their own")]
 Temperature = Annotated[
-    tuple[Positive, Positive], Field(description="of the relaxation, at start and end; linear in the epoch")
+    tuple[Positive, Positive], Field(description="of the relaxation, in the first and in the last epoch; linear in the epoch")
 ]
 DropPath = Annotated[
     float, Field(ge=0, lt=1, description="how often an edge gives nothing for an image, in a step of the search")
@@ -43,7 +43,7 @@ class Method(Settings):
     update_theta: bool = Field(True, description="whether the weights learn")
 
     def temperature_at(self, progress: float) -> float:
-        """The relaxation's temperature when the share ``progress`` of the epochs is done."""
+        """The relaxation's temperature: ``progress`` is 0 in the first epoch and 1 in the last."""
         return 1.0
 
     def bounded(self, cost: Tensor) -> Tensor:
@@ -98,7 +98,11 @@ class SNAS(Learned):
     drop_path: DropPath = 0.0
 
     def temperature_at(self, progress: float) -> float:
-        """Linear in the epoch, from 1 to 0.03 in SNAS."""
+        """Linear in the epoch t of T, from 1 in the first (t = 0) to 0.03 in the last (t = T - 1) in SNAS.
+
+        The released code divides by T instead, so that its last epoch has 0.0365 (T = 150). With few epochs that would
+        stay far from 0.03 (0.111 for T = 12), at which a child is all but one-hot.
+        """
         return linear(self.temperature, progress)
 
 

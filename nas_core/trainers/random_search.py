@@ -116,7 +116,7 @@ class RandomSearch:
 
     def __init__(self, config: RandomSearchConfig) -> None:
         self.config = config
-        self.data = load(config.data.name, **config.data.model_dump(exclude={"name"}))
+        self.data = load(config.data.name, seed=config.seed, **config.data.model_dump(exclude={"name"}))
         self.streams = generators(config.seed, STREAMS)
         self.batches = Batches(config.data.train, config.batch, self.streams["weight_data"])
         self.journal = Journal()

@@ -62,7 +62,7 @@ class Search:
     def __init__(self, config: SearchConfig) -> None:
         self.config, self.method = config, config.method
         self.generators = generators(config.seed, STREAMS)
-        self.data = load(config.data.name, **config.data.model_dump(exclude={"name"}))
+        self.data = load(config.data.name, seed=config.seed, **config.data.model_dump(exclude={"name"}))
         self.model = _supernet(config, self.data, self.generators["init"])
         self.space = self.model.space
         self.weights = list(self.model.parameters())
@@ -232,16 +232,23 @@ class Search:
         return self.done // self.steps_per_epoch
 
     def temperature(self) -> float:
-        """Of the relaxation, in this epoch."""
-        return self.method.temperature_at(self.epoch / self.config.epochs)
+        """Of the relaxation, in the step that comes next."""
+        return self._temperature_in(self.epoch)
+
+    def _temperature_in(self, epoch: int) -> float:
+        """The last epoch has the end of the schedule: the accuracy is that of a network trained at its temperature."""
+        last = self.config.epochs - 1
+        progress = 1.0 if epoch >= last else epoch / last
+        return self.method.temperature_at(progress)
 
     def masked_logits(self) -> Tensor:
         """Logits (cell types, edges, ops), -inf where an edge does not allow the operation."""
         return self.architecture.masked()
 
     def draw(self, stream: str) -> Tensor:
-        """The edge variable Z: (cell types, edges, ops)."""
-        return self.relaxation.draw(self.masked_logits(), self.generators[stream], self.temperature())
+        """The edge variable Z, (cell types, edges, ops), at the temperature of the step before, as released."""
+        epoch = max(self.done - 1, 0) // self.steps_per_epoch
+        return self.relaxation.draw(self.masked_logits(), self.generators[stream], self._temperature_in(epoch))
 
     def gates(self, z: Tensor) -> Tensor:
         """One gate per layer: all cells of a type share Z. Shape (layers, edges, ops)."""

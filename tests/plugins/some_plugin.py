@@ -104,7 +104,7 @@ class Guess:
     """Counts the labels of one training image a step."""
 
     def __init__(self, config: GuessConfig) -> None:
-        self.data = load(config.data.name, **config.data.model_dump(exclude={"name"}))
+        self.data = load(config.data.name, seed=config.seed, **config.data.model_dump(exclude={"name"}))
         self.counts = torch.zeros(self.data.source.classes)
         self.done, self.total, self.period = 0, config.data.train, config.data.train
 
