@@ -40,15 +40,13 @@ class Verdicts(tuple[Verdict, ...]):
 class Session:
     """Everything that one notebook needs from the project, for one profile, its seeds and one formulation.
 
-    ``profile``: "" means ``$NAS_PROFILE``, or laptop; ``seeds``: none means those that the profile reports;
+    ``profile``: "" means ``$NAS_PROFILE``, or laptop; ``seeds``: none means those of each run that the profile reports;
     ``formulation``: "" means ``$NAS_FORMULATION``, or each run's own; the device is ``$NAS_DEVICE``, or each run's own.
     A bad parameter, also one that papermill was given and the notebook does not have, is a :class:`UserError` before
     anything is computed; so is a folder for results that cannot be written to.
     """
 
-    def __init__(
-        self, notebook: str, *, profile: str = "", seeds: Sequence[int] = (), formulation: str = ""
-    ) -> None:
+    def __init__(self, notebook: str, *, profile: str = "", seeds: Sequence[int] = (), formulation: str = "") -> None:
         check_injected()
         plugins.load_all()
         self.notebook = notebook
@@ -58,7 +56,7 @@ class Session:
             formulation or os.environ.get("NAS_FORMULATION", ""),
         )
         self.profile = self.choice.profile
-        self.seeds = self.choice.seeds
+        self.seeds = max((self.choice.seeds_of(run) for run in self._runs()), key=len, default=())
         self.out = Path(os.environ.get("NAS_OUT") or self.choice.folder)
         check_can_write(self.out)
         self._watched = "NAS_DRIVER" not in os.environ  # otherwise nobody looks while it runs
@@ -70,14 +68,20 @@ class Session:
     def __str__(self) -> str:
         parts = [EXACT]
         if self._data:
-            seeds = ", ".join(map(str, self.seeds))
-            parts = [", ".join(self._data), f"profile {self.profile}", f"seed{_plural(self.seeds)} {seeds}"]
+            parts = [", ".join(self._data), f"profile {self.profile}", self._seeds_in_words()]
         if self._data and self.choice.formulation:
             parts.append(f"formulation {self.choice.formulation}")
         devices = dict.fromkeys(config.device for config in self._examples())
         parts.append(", ".join(devices) or "cpu")
         where = os.environ.get("NAS_DRIVER") or shown(self.out)
         return f"{self.notebook}: {' · '.join(parts)}\noutput: {where}"
+
+    def _seeds_in_words(self) -> str:
+        """The seeds that were asked for, or how many each run has by itself."""
+        if self.choice.seeds:
+            return f"seed{_plural(self.seeds)} {', '.join(map(str, self.seeds))}"
+        counts = sorted({len(self.choice.seeds_of(run)) for run in self._runs()})
+        return f"{' to '.join(map(str, dict.fromkeys((counts[0], counts[-1]))))} seeds a run"
 
     def records(self, run: str) -> list[Record]:
         """The records of a run, one per seed; what is missing is computed, the rest is read.
@@ -199,10 +203,13 @@ class Session:
             )
 
     def _examples(self) -> list[RunConfig]:
-        """One config of every run of this notebook; of every run that there is if it has no artefacts."""
+        """One config of every run of this notebook."""
+        return [self.choice.configs(run)[0] for run in self._runs()]
+
+    def _runs(self) -> Sequence[str]:
+        """Every run of this notebook; every run that there is if it has no artefacts."""
         listed = self.notebook in set(papers.artefacts()["notebook"])
-        runs = papers.runs_of(self.notebook) if listed else RUN_IDS
-        return [self.choice.configs(run)[0] for run in runs]
+        return papers.runs_of(self.notebook) if listed else RUN_IDS
 
 
 def data_titles(settings: Iterable[RunConfig]) -> dict[str, list[str]]:

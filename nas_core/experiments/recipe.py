@@ -39,13 +39,15 @@ class Experiment(Generic[S]):
     """A run of a paper: ``recipe`` holds what makes it that run at any size, ``sizes`` one size a profile.
 
     A run without a size of its own at ``paper`` is a reduced one, which stays there as it is at ``laptop``.
-    ``seeds``: how many are reported at ``laptop``: 10 where one takes about 10 seconds or less, 20 where the interval of
-    a claim contains its bound, and 5 where one takes longer.
+    ``seeds``: how many are reported at ``laptop``: 10 where one takes about 10 seconds or less, 20 where the interval
+    of a claim contains its bound, and 5 where one takes longer. ``reduces``: the named run that a reduced one stands
+    beside.
     """
 
     recipe: Callable[[S], RunConfig]
     sizes: Mapping[str, S]
     seeds: int = 10
+    reduces: str = ""
 
     def config(self, run: str, profile: str) -> RunConfig:
         """Its settings for seed 0."""

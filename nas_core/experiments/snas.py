@@ -89,6 +89,7 @@ EXPERIMENTS: dict[str, Experiment] = {
                 train=2000, channels=8, layers=1, epochs=16, batch=64, w_lr=0.1, alpha_lr=0.02, valid=2000, test=4000
             ),
         },
+        reduces="S-SNAS-mild",
     ),
     "S-DARTS1r": Experiment(
         lambda size: darts_search(size, BI_LEVEL, reductions=False, nodes=2, candidates=FIVE_OPS),
@@ -107,6 +108,7 @@ EXPERIMENTS: dict[str, Experiment] = {
                 test=4000,
             ),
         },
+        reduces="S-DARTS1",
     ),
     "S-RAND": Experiment(
         random_search,

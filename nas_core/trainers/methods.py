@@ -20,7 +20,8 @@ from nas_core.trainers.settings import TAG, Settings, Used, one_of
 Positive = Annotated[float, Field(gt=0)]
 Levels = Annotated[Literal["single", "bi-level"], Field(description="whether the logits see data of their own")]
 Temperature = Annotated[
-    tuple[Positive, Positive], Field(description="of the relaxation, in the first and in the last epoch; linear in the epoch")
+    tuple[Positive, Positive],
+    Field(description="of the relaxation, in the first and in the last epoch; linear between"),
 ]
 DropPath = Annotated[
     float, Field(ge=0, lt=1, description="how often an edge gives nothing for an image, in a step of the search")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small import fake_source, generator
 
-from nas_core.data import SOURCES, Dataset, embedded_arrays, load
+from nas_core.data import SOURCES, Dataset, drawn_order, embedded_arrays, load
 from nas_core.errors import UserError
 
 HAVE = {"fashion14": (10_000, 2_000, 4_000), "fashion7": (10_000, 2_000, 4_000), "digits": (1_000, 300, 497)}
@@ -31,23 +31,46 @@ def test_splits_are_what_was_asked_for(name: str) -> None:
 
 
 def test_exact_halves_of_bilevel_search_follow_each_other() -> None:
-    """The search images come right after the training images, so the halves are disjoint and both balanced."""
-    halves, whole = load("fashion7", train=150, search=50), load("fashion7", train=200)
+    """The search images come right after the training images in the drawn order, so the halves are disjoint."""
+    halves, whole = load("fashion7", train=150, search=50, seed=4), load("fashion7", train=200, seed=4)
     joined = torch.cat([halves.splits["train"].images, halves.splits["search"].images])
     assert torch.equal(joined, whole.splits["train"].images)
-    assert torch.bincount(halves.splits["search"].labels).tolist() == [5] * 10
     assert halves.title == "Fashion-MNIST 7x7, 150 + 50 images"
     assert whole.title == "Fashion-MNIST 7x7, 200 images"
+
+
+def test_the_seed_draws_the_training_images_and_no_others() -> None:
+    sizes = {"train": 100, "search": 50, "valid": 20, "test": 30}
+    first, again, other = (load("fashion7", **sizes, seed=seed) for seed in (0, 0, 1))
+    for split in sizes:
+        assert torch.equal(first.splits[split].images, again.splits[split].images)
+        drawn = not torch.equal(first.splits[split].images, other.splits[split].images)
+        assert drawn == (split in ("train", "search"))
+
+
+@given(st.integers(1, 400), st.integers(0, 2**31 - 1))
+def test_property_every_training_image_is_drawn_once(images: int, seed: int) -> None:
+    assert sorted(drawn_order(images, seed).tolist()) == list(range(images))
+
+
+def test_the_draw_is_uniform() -> None:
+    """Over seeds, every image is as often among the first tenth: none of 50 is 5 standard deviations off."""
+    counts = np.zeros(50)
+    for seed in range(2000):
+        counts[drawn_order(50, seed)[:5]] += 1
+    assert np.abs(counts - 200).max() < 5 * np.sqrt(2000 * 0.1 * 0.9)
 
 
 def test_exact_7x7_pools_2x2_blocks() -> None:
     pooled = load("fashion7", train=30, valid=10, test=20)
     for split in ("train", "valid", "test"):
         part = pooled.splits[split]
-        raw = embedded_arrays()[f"{split}_images"][: len(part)].astype(np.float64)
+        raw = embedded_arrays()[f"{split}_images"].astype(np.float64)
+        order = drawn_order(len(raw), 0).numpy() if split == "train" else np.arange(len(raw))
+        raw = raw[order[: len(part)]]
         blocks = (raw[:, ::2, ::2] + raw[:, 1::2, ::2] + raw[:, ::2, 1::2] + raw[:, 1::2, 1::2]) / 4
         np.testing.assert_allclose(part.images[:, 0].numpy(), blocks, rtol=1e-6)
-        np.testing.assert_array_equal(part.labels.numpy(), embedded_arrays()[f"{split}_labels"][: len(part)])
+        np.testing.assert_array_equal(part.labels.numpy(), embedded_arrays()[f"{split}_labels"][order[: len(part)]])
 
 
 @pytest.mark.parametrize("name", HAVE)
@@ -171,16 +194,16 @@ def test_exact_cifar_splits(monkeypatch: pytest.MonkeyPatch, fresh_sources: None
     assert (loaded.channels, loaded.side, loaded.title) == (3, 32, "CIFAR-10 32x32, 300 + 100 images")
     numbers = {s: (p.images[:, 0, 0, 0].int() * 256 + p.images[:, 1, 0, 0]).tolist() for s, p in loaded.splits.items()}
     assert numbers == {
-        "train": list(range(300)),
-        "search": list(range(300, 400)),
+        "train": drawn_order(400, 0).tolist()[:300],
+        "search": drawn_order(400, 0).tolist()[300:],
         "valid": list(range(2000)),
         "test": list(range(2000, 2300)),
     }
-    raw = SmallCifar("somewhere", train=True).data[5].transpose(2, 0, 1) / 255
+    raw = SmallCifar("somewhere", train=True).data[numbers["train"][5]].transpose(2, 0, 1) / 255
     mean, std = np.array([0.49139968, 0.48215827, 0.44653124]), np.array([0.24703233, 0.24348505, 0.26158768])
     x, labels = loaded.batch("train", torch.tensor([5]))
     np.testing.assert_allclose(x[0].numpy(), (raw - mean[:, None, None]) / std[:, None, None], rtol=1e-4, atol=1e-5)
-    assert labels.tolist() == [5]
+    assert labels.tolist() == [numbers["train"][5] % 10]
     assert (loaded.source.pad, loaded.source.flip) == (4, True)
     a, b = (loaded.batch("train", torch.arange(50), augment=generator(3))[0] for _ in range(2))
     assert torch.equal(a, b)

@@ -160,5 +160,3 @@ def better_than_a_guess(searched: Record, guessed: Record) -> float:
     """Test accuracy of the supernet minus that of the guess, in points."""
     ours = accuracies(searched, "supernet", "test")[-1]
     return 100 * float(ours - guessed.table("accuracy").acc[0])
-
-

@@ -27,14 +27,39 @@ def test_exact_cosine_from_lr_to_its_floor() -> None:
 
 
 def test_exact_temperature_falls_linearly() -> None:
-    """1 - 0.97 t / T at epoch t, as SNAS anneals from 1 to 0.03."""
+    """1 - 0.97 t / (T - 1) at epoch t: the last epoch trains at 0.03, and the network is measured there."""
     method = METHODS["concrete single"].but(temperature=(1.0, 0.03))
     search = Search(config(epochs=4, probes=(), method=method))
     for epoch in range(4):
         for _ in range(3):
-            assert search.temperature() == pytest.approx(0.03 + 0.97 * (1 - epoch / 4), rel=1e-12)
+            assert search.temperature() == pytest.approx(0.03 + 0.97 * (1 - epoch / 3), rel=1e-12)
             search.step()
     assert search.temperature() == pytest.approx(0.03)
+
+
+def test_exact_a_single_epoch_has_the_end_of_the_schedule() -> None:
+    method = METHODS["concrete single"].but(temperature=(1.0, 0.03))
+    assert Search(config(epochs=1, probes=(), method=method)).temperature() == pytest.approx(0.03)
+
+
+def test_a_network_is_measured_at_the_temperature_that_it_was_trained_at() -> None:
+    """After the first of two epochs at 5, then 0.03: as smooth as a draw at 5."""
+    method = METHODS["concrete single"].but(temperature=(5.0, 0.03))
+    search = Search(config(epochs=2, probes=(), method=method))
+    for _ in range(search.steps_per_epoch):
+        search.step()
+    assert search.temperature() == pytest.approx(0.03)
+    assert search.draw("probe").amax(-1).mean() < 0.4
+    search.step()
+    assert search.draw("probe").amax(-1).mean() > 0.9
+
+
+@pytest.mark.parametrize("method", ["softmax single", "softmax bi-level"])
+def test_the_seed_of_a_run_draws_its_images(method: str) -> None:
+    first, again, other = (Search(config(method, seed=seed)).data.splits for seed in (3, 3, 4))
+    for split in ("train", "search")[: 1 + ("bi" in method)]:
+        assert torch.equal(first[split].images, again[split].images)
+        assert not torch.equal(first[split].images, other[split].images)
 
 
 def test_the_temperature_reaches_draw_and_gradient() -> None:
