@@ -11,30 +11,19 @@ from tqdm import tqdm
 
 from nas_core import data, papers, plugins, report
 from nas_core.choices import Choice, shown
-from nas_core.claims import CHECKS, Measured, Verdict, evaluate
+from nas_core.claims import CHECKS, Measured, evaluate
 from nas_core.errors import UserError, choose
 from nas_core.experiments import EXPERIMENTS, RUN_IDS
 from nas_core.experiments.words import described, sentences
 from nas_core.files import check_can_write
 from nas_core.parameters import check_injected
+from nas_core.report import Verdicts
 from nas_core.runs import Record, obtain
 from nas_core.runs.progress import bar
 from nas_core.trainers.search_settings import SearchConfig
 from nas_core.trainers.settings import RunConfig
 
-LEFT, UNBROKEN = "text-align: left", "white-space: nowrap"  # an id such as C-W3a would break at its hyphen
 EXACT = "exact: no data set, no runs, the same at every profile"
-
-
-class Verdicts(tuple[Verdict, ...]):
-    """Verdicts that a notebook shows as a table."""
-
-    def _repr_html_(self) -> str:
-        html = report.verdict_table(self).to_html(float_format="{:.3g}".format, na_rep="")
-        return html.replace("<td>", f'<td style="{LEFT}">').replace("<th>", f'<th style="{LEFT}; {UNBROKEN}">')
-
-    def __repr__(self) -> str:
-        return report.verdict_text(self)
 
 
 class Session:
@@ -114,12 +103,16 @@ class Session:
         by_hand = [claim for claim in tied if claim not in CHECKS and table["comparison"][claim]]
         for claim in measured or {}:
             choose(f"claim of {artefact} that is measured without runs", claim, by_hand)
+        return self.judge(*tied, measured=measured)
+
+    def judge(self, *claims: str, measured: Measured | None = None) -> Verdicts:
+        """The verdicts on claims, also on those that are tied to no artefact; ``measured`` as above."""
         needed: set[str] = set()
-        for claim in tied:
+        for claim in claims:
             if claim in CHECKS:
-                needed.update(CHECKS[claim].runs)
+                needed.update(CHECKS[claim].needed)
         records = {run: self.records(run) for run in EXPERIMENTS if run in needed}
-        return Verdicts(evaluate(claim, records, measured) for claim in tied)
+        return Verdicts(evaluate(claim, records, measured) for claim in claims)
 
     def save(
         self,

@@ -38,7 +38,7 @@ def claims() -> pd.DataFrame:
     """A claim for each of them."""
     ids = {f"C-{key[3:]}x": key for key in artefacts().index}
     table = pd.DataFrame({"artefact": ids}).assign(paper="wiring", grade="S", sentence="It is so.", profile="laptop")
-    return table.rename_axis("id")
+    return table.assign(short="So it is", unit="share", family="", same_as="").rename_axis("id")
 
 
 def write(folder: Path, name: str, *cells: str, parameters: str = PARAMETERS) -> Path:

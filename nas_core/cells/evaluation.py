@@ -15,7 +15,17 @@ from torch import Generator, Tensor, nn
 
 from nas_core.cells.checks import at_least_one, check_drop
 from nas_core.cells.genotype import CellGenotype, Genotype
-from nas_core.cells.operations import OPERATIONS, Build, Style, block, kept_paths, normaliser, preprocessing, separable
+from nas_core.cells.operations import (
+    OPERATIONS,
+    AveragePool,
+    Build,
+    Style,
+    block,
+    kept_paths,
+    normaliser,
+    preprocessing,
+    separable,
+)
 from nas_core.cells.supernet import initialise
 from nas_core.errors import UserError, choose
 from nas_core.registry import Registry
@@ -34,7 +44,7 @@ def _max_pool(channels: int, stride: int, style: Style) -> nn.Module:
 
 
 def _avg_pool(channels: int, stride: int, style: Style) -> nn.Module:
-    return nn.AvgPool2d(3, stride, 1, count_include_pad=False)
+    return AveragePool(stride)
 
 
 # What is not as in the search: pools, which carry no normaliser here in DARTS's code, and the operations that only

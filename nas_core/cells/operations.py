@@ -153,10 +153,26 @@ def max_pool(channels: int, stride: int, style: Style) -> nn.Module:
     return nn.Sequential(nn.MaxPool2d(3, stride, 1), normaliser(channels, style))
 
 
+class AveragePool(nn.AvgPool2d):
+    """The mean of 3x3 pixels, those outside not counted.
+
+    On a GPU of maps whose channels come first: for padded ones whose channels come last PyTorch returned wrong
+    gradients without a word (pytorch/pytorch issue 188344, mended in 2026).
+    """
+
+    def __init__(self, stride: int) -> None:
+        super().__init__(3, stride, 1, count_include_pad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The pooled map of ``x``, (batch, channels, height, width)."""
+        if x.device.type != "cpu":
+            x = x.contiguous()
+        return super().forward(x)
+
+
 def avg_pool(channels: int, stride: int, style: Style) -> nn.Module:
-    """The mean of 3x3 pixels, those outside not counted, then a normaliser."""
-    pool = nn.AvgPool2d(3, stride, 1, count_include_pad=False)
-    return nn.Sequential(pool, normaliser(channels, style))
+    """The mean of 3x3 pixels, then a normaliser."""
+    return nn.Sequential(AveragePool(stride), normaliser(channels, style))
 
 
 def _zero(channels: int, stride: int, style: Style) -> nn.Module:

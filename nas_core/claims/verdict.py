@@ -9,19 +9,24 @@ VERDICTS = ("fails", "inconclusive", "holds", "not at this scale", "reference", 
 
 @dataclass(frozen=True)
 class Null:
-    """The same quantity where the claim's cause is absent: chance, shuffled records, a control, random search."""
+    """The same quantity where the claim's cause is absent: chance, shuffled records, a control, random search.
+
+    ``reaches``: whether the null meets the claim's bound as well. ``meets``: whether it does and the runs are not told
+    apart from it (p at least 0.05), so that the claim is no evidence.
+    """
 
     words: str  # what it is, e.g. "operations shuffled on every edge"
     value: float  # the estimate
-    meets: bool  # whether it meets the claim's bound as well, so that the claim is no evidence
+    meets: bool
+    reaches: bool = False
 
 
 @dataclass(frozen=True)
 class Verdict:
     """``value`` is the estimate over seeds; ``threshold`` says what it must be; ``interval`` covers it (95 %).
 
-    ``met``: how many of the seeds meet the bound; ``p_holds``: the bootstrap's share of estimates that meet it;
-    ``p_value``: how often the null is as extreme, corrected within the claim's family (Holm).
+    ``met``: how many of the ``n`` seeds, or networks, meet the bound; ``p_holds``: the bootstrap's share of estimates
+    that meet it; ``p_value``: how often the null is as extreme as the runs, not corrected (the ledger has Holm's).
     """
 
     id: str
@@ -35,6 +40,12 @@ class Verdict:
     p_value: float | None = None
     null: Null | None = None
     note: str = ""
+    n: int | None = None
 
     def __post_init__(self) -> None:
         choose("verdict", self.verdict, VERDICTS)
+
+    @property
+    def evidence(self) -> bool:
+        """Whether the claim holds and its null does not meet it as well."""
+        return self.verdict == "holds" and not (self.null is not None and self.null.meets)

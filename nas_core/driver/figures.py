@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from nas_core import papers, report
 from nas_core.driver.execute import Executed, execute
-from nas_core.driver.ledger import ledger
+from nas_core.driver.ledger import judge_untied, ledger
 from nas_core.driver.plan import Plan, make_writable
 from nas_core.errors import UserError
 from nas_core.files import write_atomic
@@ -164,6 +164,7 @@ def _remove_parts(place: Path, made: Sequence[Path]) -> None:
 def _write_ledger(plan: Plan, echo: Echo) -> list[Row]:
     """Write the ledger of the output folder; returns the summary's line about it, if it failed."""
     try:
+        judge_untied(plan.choice, plan.out)
         text = ledger(plan.out).to_csv(float_format="%.6g", lineterminator="\n")
         write_atomic(plan.out / LEDGER, text.encode())
     except UserError as error:

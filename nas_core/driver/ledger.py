@@ -1,32 +1,68 @@
-"""The ledger: every claim of the papers with the verdict that the artefacts of a folder carry."""
+"""The ledger: every claim of the papers with the verdict that the artefacts of a folder carry.
+
+Claims that are tied to no artefact have their verdicts in ``claims.json`` beside the ledger.
+"""
 
 import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from nas_core import papers
+from nas_core.choices import Choice
+from nas_core.claims import CHECKS, evaluate
 from nas_core.errors import UserError
+from nas_core.files import write_atomic
+from nas_core.report.save import json_bytes, verdict_content
+from nas_core.report.verdicts import ANSWERS, URGENCY
+from nas_core.runs import explain, obtain
+from nas_core.runs.states import FOUND
 
-COLUMNS = ["artefact", "paper", "grade", "verdict", "value", "threshold", "seeds", "low", "high", "profile", "sentence"]
-NUMBERS = ("value", "low", "high")
-NOT_RUN = {"verdict": "not run", "value": None, "threshold": "", "seeds": "", "low": None, "high": None, "profile": ""}
+COLUMNS = [
+    "artefact", "paper", "grade", "family", "same_as", "verdict", "value", "unit", "threshold", "low", "high",
+    "met", "n", "p_holds", "null", "null_value", "null_meets", "p_value", "p_holm", "seeds", "profile", "sentence",
+]  # fmt: skip
+NUMBERS = ("value", "low", "high", "p_holds", "null_value", "p_value")
+COUNTS = ("met", "n")
+TEXTS = ("threshold", "null", "null_meets", "seeds", "profile")
+NOT_RUN = {"verdict": "not run"} | dict.fromkeys(TEXTS, "") | dict.fromkeys([*NUMBERS, *COUNTS])
+UNTIED = "claims.json"  # verdicts on claims without an artefact
+TOLD_APART = 0.05
 
 
 def ledger(folder: Path) -> pd.DataFrame:
     """All claims, indexed by id; those of artefacts that are not in ``folder`` (a claim's artefact may be) are not run.
 
-    ``value`` is a mean over ``seeds``, ``low`` and ``high`` bound its 95 % interval, ``profile`` is the run's. Raises
+    ``value`` is an estimate over seeds, ``low`` and ``high`` bound its 95 % interval, ``met`` of ``n`` seeds meet the
+    bound, ``p_holm`` is the p-value of the null corrected for all claims of a family, ``profile`` is the run's. Raises
     :class:`UserError` for a damaged artefact.
     """
     table = papers.claims()
-    found: dict[str, dict[str, Any]] = {}
+    found = _untied(folder)
     for artefact in papers.artefacts().index:
         found.update(_found(folder, artefact))
     told = pd.DataFrame([found.get(claim, NOT_RUN) for claim in table.index], index=table.index)
-    return table.drop(columns="profile").join(told)[COLUMNS].astype(dict.fromkeys(NUMBERS, float))
+    types = dict.fromkeys(NUMBERS, "float") | dict.fromkeys(COUNTS, "Int64")
+    whole = table.drop(columns="profile").join(told).astype(types)
+    return whole.assign(p_holm=_by_family(whole))[COLUMNS]
+
+
+def judge_untied(choice: Choice, folder: Path) -> None:
+    """Judge the claims without an artefact whose runs are all in the store, and write what was found to ``folder``."""
+    table = papers.claims()
+    verdicts = []
+    for claim in table.index[table["artefact"] == ""]:
+        needed = CHECKS[claim].needed if claim in CHECKS else ()
+        configs = {run: choice.configs(run) for run in needed}
+        states = explain([config for of_run in configs.values() for config in of_run])
+        if states and all(state.kind == FOUND for _, state in states):
+            records = {run: obtain(of_run, progress=False, echo=_silent) for run, of_run in configs.items()}
+            verdicts.append(verdict_content(evaluate(claim, records)))
+    if verdicts:
+        write_atomic(folder / UNTIED, json_bytes({"profile": choice.profile, "claims": verdicts}))
 
 
 def check_artefacts(folder: Path, artefacts: Iterable[str]) -> None:
@@ -42,17 +78,73 @@ def unproven(table: pd.DataFrame, folder: Path) -> list[str]:
 
 
 def lines(table: pd.DataFrame) -> list[str]:
-    """The ledger for a terminal: id, grade, verdict, value, what it must be, sentence."""
-    shown = table["value"].map(lambda value: "" if pd.isna(value) else f"{value:.3g}")
-    return [
-        f"{key:9} {row.grade} {row.verdict:17} {row.shown:>9} {row.threshold:10} {row.sentence}"
-        for key, row in table.assign(shown=shown).iterrows()
-    ]
+    """The ledger for a terminal, by grade, failing claims first: verdict, value, what it must be, sentence, id."""
+    urgency = table["verdict"].map(URGENCY.index)
+    shown = []
+    for grade, title in papers.GRADES.items():
+        rows = table[table["grade"] == grade]
+        if rows.empty:
+            continue
+        shown += ["", _heading(rows, title)]
+        for key in urgency[rows.index].sort_values(kind="stable").index:
+            shown.append(_line(str(key), rows.loc[key]))
+    return shown[1:]
+
+
+def _heading(rows: pd.DataFrame, title: str) -> str:
+    """Above the claims of a grade; ``10 of 10 exact claims hold`` says it all in most cases."""
+    if title != "exact":
+        return f"{title} claims"
+    judged = rows["verdict"].isin(ANSWERS).sum()
+    return f"{(rows['verdict'] == 'holds').sum()} of {judged} exact claims hold, {len(rows) - judged} not run"
+
+
+def _line(key: str, row: pd.Series) -> str:
+    value = "" if pd.isna(row["value"]) else f"{row['value']:.3g}"
+    met = "" if pd.isna(row["met"]) or row["n"] < 2 else f"{row['met']}/{row['n']}"
+    answer = f"{row['verdict']}, no evidence" if no_evidence(row) else row["verdict"]
+    return f"{answer:18} {value:>9} {row['threshold']:10} {met:>5}  {row['sentence']} [{key}, {row['grade']}]"
 
 
 def counts(table: pd.DataFrame) -> str:
-    """One line: how many claims of each verdict."""
-    return ", ".join(f"{count} {verdict}" for verdict, count in table["verdict"].value_counts().items())
+    """How many distinct measurements have which verdict: a number under two ids counts once."""
+    first = table[(table["same_as"] == "") | ~table["same_as"].isin(table.index)]
+    parts = []
+    for grade, title in papers.GRADES.items():
+        rows = first[first["grade"] == grade]
+        found = rows["verdict"].value_counts()
+        told = [f"{found[verdict]} {verdict}" for verdict in URGENCY if verdict in found]
+        weak = sum(no_evidence(row) for _, row in rows.iterrows())
+        if weak:
+            told.append(f"of those that hold {weak} are no evidence, since their null does as well")
+        if len(rows):
+            parts.append(f"{len(rows)} {title}: {', '.join(told)}")
+    return "\n".join(["distinct measurements", *parts])
+
+
+def no_evidence(row: pd.Series) -> bool:
+    """Whether a claim holds and yet says nothing: its null meets the bound, or is not told apart within its family."""
+    if row["verdict"] != "holds":
+        return False
+    return row["null_meets"] == "yes" or row["p_holm"] >= TOLD_APART
+
+
+def holm(p_values: pd.Series) -> pd.Series:
+    """Holm's correction (1979) of the p-values of one family."""
+    ordered = p_values.sort_values()
+    factors = np.arange(len(ordered), 0, -1)
+    return (factors * ordered).cummax().clip(upper=1.0).reindex(p_values.index)
+
+
+def _by_family(table: pd.DataFrame) -> pd.Series:
+    """Holm's p-values of distinct measurements within their families; a number under another id has that one's."""
+    first = table[(table["same_as"] == "") & (table["family"] != "") & table["p_value"].notna()]
+    corrected = pd.Series(np.nan, index=table.index)
+    for _, family in first.groupby("family"):
+        corrected[family.index] = holm(family["p_value"])
+    twins = table.index[(table["same_as"] != "") & table["p_value"].notna()]
+    corrected[twins] = corrected.reindex(table.loc[twins, "same_as"]).to_numpy()
+    return corrected
 
 
 def _path(folder: Path, artefact: str) -> Path:
@@ -60,9 +152,18 @@ def _path(folder: Path, artefact: str) -> Path:
     return folder / paper / f"{artefact}.json"
 
 
+def _untied(folder: Path) -> dict[str, dict[str, Any]]:
+    """What ``folder`` says about claims without an artefact."""
+    return _claims(folder / UNTIED)
+
+
 def _found(folder: Path, artefact: str) -> dict[str, dict[str, Any]]:
     """What an artefact in ``folder``, if it is there, says about each of its claims."""
-    path = _path(folder, artefact)
+    return _claims(_path(folder, artefact))
+
+
+def _claims(path: Path) -> dict[str, dict[str, Any]]:
+    """What a file, if it is there, says about each claim in it."""
     if not path.exists():
         return {}
     try:
@@ -75,6 +176,7 @@ def _found(folder: Path, artefact: str) -> dict[str, dict[str, Any]]:
 
 def _row(claim: dict[str, Any], profile: str) -> dict[str, Any]:
     low, high = claim["interval"] or (None, None)
+    null = claim.get("null") or {"words": "", "value": None, "meets": None}
     return {
         "verdict": _text(claim["verdict"]),
         "value": _number(claim["value"]),
@@ -82,6 +184,13 @@ def _row(claim: dict[str, Any], profile: str) -> dict[str, Any]:
         "seeds": " ".join(map(str, claim["seeds"])),
         "low": _number(low),
         "high": _number(high),
+        "met": _number(claim.get("met")),
+        "n": _number(claim.get("n")),
+        "p_holds": _number(claim.get("p_holds")),
+        "null": _text(null["words"]),
+        "null_value": _number(null["value"]),
+        "null_meets": {True: "yes", False: "no", None: ""}[null["meets"]],
+        "p_value": _number(claim.get("p_value")),
         "profile": _text(profile),
     }
 
@@ -96,3 +205,7 @@ def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{value!r} stands where a text should")
     return value
+
+
+def _silent(line: str) -> None:
+    """Say nothing."""

@@ -11,12 +11,13 @@ from nas_core.report.paper_table import Column, PaperTable, over_seeds, paper_ta
 from nas_core.report.save import picture, save, show
 from nas_core.report.snapshots import snapshot_table, topology_snapshots
 from nas_core.report.style import WIRING_ORDER, new_figure, op_handles, op_style, use_style
-from nas_core.report.tables import beside_printed, verdict_table, verdict_text
+from nas_core.report.tables import beside_printed
+from nas_core.report.verdicts import Verdicts, verdict_table, verdict_text
 
 # fmt: off
 __all__ = [
-    "WIRING_ORDER", "Column", "Difference", "PaperTable", "beside_printed", "compare", "curve_table", "curves",
-    "draw_cell", "draw_flow", "draw_matrix", "draw_modules", "draw_network", "edge_curves", "edge_handles",
+    "WIRING_ORDER", "Column", "Difference", "PaperTable", "Verdicts", "beside_printed", "compare", "curve_table",
+    "curves", "draw_cell", "draw_flow", "draw_matrix", "draw_modules", "draw_network", "edge_curves", "edge_handles",
     "edges_table", "flow_handles", "footer", "guide", "in_blocks", "join_cells", "kind_curves", "kind_legend",
     "kind_table", "network_handles", "new_figure", "op_handles", "op_style", "over_seeds", "paper_table", "parts",
     "picture", "probability_panels", "probability_table", "save", "show", "snapshot_table", "topology_snapshots",

@@ -22,6 +22,7 @@ SIZE = 7.0  # points
 LINE = 1.4 * SIZE / 72  # inches from line to line
 LETTER = 0.55 * SIZE / 72  # inches that a letter takes on average
 MARGIN, GAP, WORD = 0.1, 0.06, 0.82  # inches: at the left, above a block, and for the word of a verdict
+UNITS = ("points", "nats", "nats an epoch", "epochs", "days", "standard errors", "million")  # that follow a number
 COLOURS = {"fails": "#A3262A", "inconclusive": "#8A5A00", "holds": "#23703A"}
 PART = "footer"  # how the gids of all of this begin
 
@@ -95,7 +96,7 @@ def statement(verdict: Verdict) -> str:
     """What the paper says, and what is seen here: value, interval, seeds, and the null where it does as well."""
     row = dict(papers.claims().loc[verdict.id])
     text = f"Paper: {row['short']} ({bound_in_words(row['comparison'], row['bound'], row['unit'])})."
-    text += f" Here {quantity(verdict.value, row['unit'])}"
+    text += f" Here {name_of(row['unit'])}{quantity(verdict.value, row['unit'])}"
     if verdict.interval is not None:
         low, high = (quantity(end, row["unit"]) for end in verdict.interval)
         text += f" (95 %: {low} to {high})"
@@ -118,7 +119,12 @@ def quantity(value: float | None, unit: str) -> str:
         return "–"
     if unit == "share":
         return f"{_signed(round(100 * value, 1 if abs(value) < 0.095 else 0))} %"
-    return f"{_signed(value)} {unit}".strip()
+    return f"{_signed(value)} {unit}" if unit in UNITS else _signed(value)
+
+
+def name_of(unit: str) -> str:
+    """What a number without unit is, to stand before it once: ``rank correlation ``; nothing for shares and counts."""
+    return "" if unit in ("", "share", "count", *UNITS) else f"{unit} "
 
 
 def _signed(value: float) -> str:

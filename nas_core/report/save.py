@@ -85,7 +85,7 @@ def save(
         "runs": list(runs),
         "formulation": formulation,
         "versions": used_versions(),
-        "claims": [_claim(verdict) for verdict in verdicts],
+        "claims": [verdict_content(verdict) for verdict in verdicts],
     }
     if not formulation:
         del content["formulation"]
@@ -93,7 +93,7 @@ def save(
     if svg:
         files[place.with_suffix(".svg")] = picture(figure, "svg")
     files[place.with_suffix(".csv")] = csv_bytes(table)
-    files[place.with_suffix(".json")] = _json_bytes(content)
+    files[place.with_suffix(".json")] = json_bytes(content)
     write_files(name, files)
     return place.with_suffix(".png")
 
@@ -181,7 +181,8 @@ def csv_bytes(table: pd.DataFrame) -> bytes:
     return table.to_csv(index=not plain, lineterminator="\n").encode()
 
 
-def _json_bytes(content: dict[str, Any]) -> bytes:
+def json_bytes(content: dict[str, Any]) -> bytes:
+    """Content as JSON, readable."""
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
     return f"{text}\n".encode()
 
@@ -195,7 +196,7 @@ def used_versions() -> dict[str, str]:
     return versions
 
 
-def _claim(verdict: Verdict) -> dict[str, Any]:
+def verdict_content(verdict: Verdict) -> dict[str, Any]:
     """A verdict as JSON; a number that is not finite is null."""
     content = dataclasses.asdict(verdict)
     if verdict.interval is not None:

@@ -1,20 +1,15 @@
-"""Tables: printed values beside measured ones, and verdicts."""
+"""Tables: printed values beside measured ones."""
 
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from nas_core import papers
 from nas_core.errors import UserError
-
-if TYPE_CHECKING:
-    from nas_core.claims.verdict import Verdict
 
 PRINTED, SPREAD = "printed", "spread (standard deviation)"
 
@@ -60,41 +55,6 @@ def _count(seeds: int) -> str:
     if seeds > 1:
         return f"mean of {seeds} seeds"
     return "1 seed" if seeds else "exact"
-
-
-def verdict_table(verdicts: Sequence[Verdict]) -> pd.DataFrame:
-    """One row per claim, indexed by its id: sentence, grade, verdict, value, threshold, number of seeds.
-
-    Raises :class:`UserError` for an unknown id.
-    """
-    known = papers.claims()
-    ids = [v.id for v in verdicts]
-    unknown = [claim for claim in ids if claim not in known.index]
-    if unknown:
-        raise UserError(f"no claim {', '.join(unknown)} in claims.csv.")
-    stated = known.loc[ids, ["sentence", "grade"]].rename_axis("claim")
-    return stated.assign(
-        verdict=[f"{v.verdict} ({v.note})" if v.note else v.verdict for v in verdicts],
-        value=[np.nan if v.value is None else float(v.value) for v in verdicts],
-        threshold=[v.threshold for v in verdicts],
-        seeds=[len(v.seeds) for v in verdicts],
-    )
-
-
-def verdict_text(verdicts: Sequence[Verdict]) -> str:
-    """The verdicts as plain text, two lines a claim: id, grade, verdict, value and threshold; then the sentence."""
-    lines = []
-    for key, row in verdict_table(verdicts).iterrows():
-        line = f"{key:<10} {row['grade']}  {row['verdict']}"
-        if not np.isnan(row["value"]):
-            line += f"  {number(row['value'])}"
-        if row["threshold"]:
-            line += f" (must be {row['threshold']})"
-        if row["seeds"]:
-            line += f", {row['seeds']} seed{'s' if row['seeds'] > 1 else ''}"
-        lines.append(line)
-        lines.append(textwrap.fill(str(row["sentence"]), 110, initial_indent="  ", subsequent_indent="  "))
-    return "\n".join(lines)
 
 
 def number(value: Any) -> str:

@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 from small import generator
 from torch import Tensor, nn
 
-from nas_core.cells.operations import CANDIDATES, NORMALISERS, OPERATIONS, FactorizedReduce, Style, block
+from nas_core.cells.operations import (
+    CANDIDATES,
+    NORMALISERS,
+    OPERATIONS,
+    AveragePool,
+    FactorizedReduce,
+    Style,
+    block,
+)
 from nas_core.cells.supernet import initialise
 from nas_core.errors import UserError
 
@@ -151,6 +159,27 @@ def test_average_pool_does_not_count_the_padding() -> None:
     torch.testing.assert_close(pool(ones), ones)
 
 
+def test_average_pool_sees_maps_whose_channels_come_first_on_all_but_processors() -> None:
+    for device, mended in (("cpu", False), ("meta", True)):
+        x = torch.ones(2, 4, 6, 6, device=device).contiguous(memory_format=torch.channels_last)
+        assert AveragePool(1)(x).is_contiguous() == mended
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+@pytest.mark.parametrize("stride", [1, 2])
+def test_exact_gradients_of_pools_are_the_processors_on_cuda(stride: int) -> None:
+    """Of maps whose channels come last, too, as all maps of a search are."""
+    for name in ("avg_pool_3x3", "max_pool_3x3"):
+        module, x = build(name, 6, stride), torch.randn(3, 6, 7, 7, dtype=torch.float64, generator=generator(0))
+        gradients = []
+        for device in ("cpu", "cuda"):
+            x_here = x.to(device, memory_format=torch.channels_last).requires_grad_()
+            y = module.to(device)(x_here)
+            (gradient,) = torch.autograd.grad((y * torch.arange(y.numel(), device=device).view_as(y)).sum(), x_here)
+            gradients.append(gradient.cpu())
+        torch.testing.assert_close(*gradients, rtol=1e-10, atol=1e-12)
+
+
 R, N = nn.ReLU, nn.BatchNorm2d
 STACKS = {"rcb": [R, nn.Conv2d, nn.Conv2d, N], "crb": [nn.Conv2d, nn.Conv2d, R, N], "cbr": [nn.Conv2d, nn.Conv2d, N, R]}
 
@@ -162,7 +191,7 @@ def test_stacking_order(order: str) -> None:
     for kernel in (3, 5):
         assert [type(m) for m in build(f"dil_conv_{kernel}x{kernel}", 4, 1, style)] == STACKS[order]
         assert [type(m) for m in build(f"sep_conv_{kernel}x{kernel}", 4, 1, style)] == 2 * STACKS[order]
-    for pool, kind in (("max_pool_3x3", nn.MaxPool2d), ("avg_pool_3x3", nn.AvgPool2d)):
+    for pool, kind in (("max_pool_3x3", nn.MaxPool2d), ("avg_pool_3x3", AveragePool)):
         assert [type(m) for m in build(pool, 4, 1, style)] == [kind, N]
 
 

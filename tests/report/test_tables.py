@@ -4,10 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nas_core import papers
-from nas_core.claims.verdict import VERDICTS, Verdict
 from nas_core.errors import UserError
-from nas_core.report.tables import beside_printed, number, verdict_table, verdict_text
+from nas_core.report.tables import beside_printed, number
 
 PRINTED = pd.DataFrame({"net": ["DARTS", "SNAS"], "acc": [87.67, 88.54], "child": [54.66, 90.67]})
 MEASURED = pd.DataFrame(
@@ -54,36 +52,6 @@ def test_bad_tables_are_named() -> None:
         beside_printed(PRINTED, MEASURED.drop(columns="child"), key="net", columns={"child": "c"})
     with pytest.raises(UserError, match="more than one row for DARTS"):
         beside_printed(pd.concat([PRINTED, PRINTED[:1]]), MEASURED, key="net", columns={"acc": "a"})
-
-
-def verdicts() -> list[Verdict]:
-    ids = papers.claims().index[: len(VERDICTS)]
-    return [Verdict(c, v, 0.5, ">= 0.8", (0, 1), (0.4, 0.6)) for c, v in zip(ids, VERDICTS, strict=True)]
-
-
-def test_verdict_table_has_a_row_for_every_verdict() -> None:
-    table = verdict_table(verdicts())
-    assert list(table.columns) == ["sentence", "grade", "verdict", "value", "threshold", "seeds"]
-    assert list(table["verdict"]) == list(VERDICTS)
-    assert table.index.name == "claim"
-    assert table["sentence"].equals(papers.claims().loc[table.index, "sentence"].rename_axis("claim"))
-    assert (table["seeds"] == 2).all()
-    assert verdict_table([]).empty
-
-
-def test_verdict_text_says_everything_in_plain_text() -> None:
-    first = verdicts()[0]
-    text = verdict_text([first, Verdict(papers.claims().index[1], "not run", note="no check yet")])
-    grade = papers.claims().grade.iloc[0]
-    assert text.startswith(f"{first.id:<10} {grade}  {first.verdict}  0.5 (must be >= 0.8), 2 seeds\n")
-    assert "not run (no check yet)\n" in text
-    assert papers.claims().sentence.iloc[0].split()[0] in text
-    assert max(map(len, text.splitlines())) <= 110
-
-
-def test_unknown_claims_are_named() -> None:
-    with pytest.raises(UserError, match=r"no claim C-XX in claims\.csv"):
-        verdict_table([Verdict("C-XX", "holds")])
 
 
 @pytest.mark.parametrize(
