@@ -16,7 +16,7 @@ TINTS = {"ReLU": "#FBE3B5", "Conv": "#D3E3F3", "BatchNorm": "#D5EBDD", "Pool": "
 CELLS = {"normal": "#DCE3EC", "reduction": "#F2B37A"}
 ENDS = {"stem": "#F4F4F4", "pool": TINTS["Pool"], "linear": TINTS["Linear"]}
 FILLS = {**CELLS, **ENDS}  # of everything in a strip
-FREE, PITCH, SIDE = 0.26, 0.44, 0.28  # inches: between two modules, from cell to cell, width of a cell
+FREE, PITCH, SIDE = 0.26, 0.29, 0.21  # inches: between two modules, from cell to cell, width of a cell
 
 Point = tuple[float, float]
 
@@ -163,10 +163,13 @@ def network_handles() -> list[Patch]:
 
 
 @use_style()
-def draw_matrix(ax: Axes | None, matrix: ArrayLike, rows: Sequence[str], columns: Sequence[str]) -> Axes:
+def draw_matrix(
+    ax: Axes | None, matrix: ArrayLike, rows: Sequence[str], columns: Sequence[str], *, form: str = ".2g"
+) -> Axes:
     """Draw a small matrix with its numbers, shape (rows, columns), each column in the colour of its operation.
 
-    An entry is the more coloured the nearer it is to 1. Raises ``ValueError`` if names and shape do not fit.
+    An entry is the more coloured the nearer it is to 1; ``form`` is the format of the numbers. Raises ``ValueError``
+    if names and shape do not fit.
     """
     z = np.asarray(matrix, dtype=float)
     if z.shape != (len(rows), len(columns)):
@@ -175,11 +178,14 @@ def draw_matrix(ax: Axes | None, matrix: ArrayLike, rows: Sequence[str], columns
         ax = new_axes(0.45 * len(columns) + 0.7, 0.3 * len(rows) + 0.4)
     full = np.array([to_rgb(op_style(op).colour) for op in columns])
     shown = 1 - np.clip(z, 0, 1)[..., None] * (1 - full)
-    ax.imshow(shown, aspect="auto")
+    ax.imshow(shown, aspect="auto", gid="guide colours")  # the numbers themselves are written on it
     ax.set_box_aspect(0.3 * len(rows) / (0.45 * len(columns)))
     for (i, j), value in np.ndenumerate(z):
         colour = ink(shown[i, j]) if value >= 0.05 else "#9A9A9A"
-        ax.text(j, i, f"{value:.2g}", ha="center", va="center", size=FONT, color=colour, gid=f"entry {i} {j}")
+        number = f"{value:{form}}".replace("-", "−")
+        if not float(f"{value:{form}}"):
+            number = number.lstrip("−")
+        ax.text(j, i, number, ha="center", va="center", size=FONT, color=colour, gid=f"entry {i} {j}")
     _frame_entries(ax, rows, [short(op) for op in columns])
     return ax
 

@@ -112,6 +112,11 @@ def _cut(points: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
     outside = np.flatnonzero(np.minimum(from_start, from_end) >= RADIUS + GAP)
     first = grid[outside[0]]
     last = grid[outside[-1]]
+    return part(points, first, last)
+
+
+def part(points: np.ndarray, first: float, last: float) -> np.ndarray:
+    """The part of a curve between two parameters in [0, 1], backwards if ``last`` is the smaller; control points."""
     corners = ((first, first, first), (first, first, last), (first, last, last), (last, last, last))
     return np.array([_blossom(points, *corner) for corner in corners])
 

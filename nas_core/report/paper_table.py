@@ -20,6 +20,7 @@ from nas_core.report.typeset import Cell, Grid, Heading, typeset
 
 DASH = "–"  # where a paper prints nothing
 SHADE = "rgba(110, 150, 205, 0.22)"  # behind what is ours, in light and in dark notebooks
+HUGE = 1e15
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -104,11 +105,11 @@ def paper_table(
     extra = [name for name in (ours, section) if name]
     _check(data, columns, [*names, *extra])
     own = data[ours].to_numpy(bool) if ours else np.zeros(len(data), bool)
-    made = [_cells(data, column, own) for column in columns]
     lines: tuple[int, ...] = ()
     if section:
         changes = data[section].ne(data[section].shift()).to_numpy()
         lines = tuple(int(row) for row in np.flatnonzero(changes) if row)
+    made = [_cells(data, column, own, lines) for column in columns]
     headings = [Heading(c.heading, c.group, _is_number(data[c.name])) for c in columns]
     rows = [list(row) for row in zip(*made, strict=True)]
     any_ours = bool(own.any()) or any(column.ours for column in columns)
@@ -158,7 +159,7 @@ def _check(data: pd.DataFrame, columns: Sequence[Column], needed: Sequence[str])
             raise UserError(f"best is lowest or highest, not {column.best!r} ({column.name}).")
 
 
-def _cells(data: pd.DataFrame, column: Column, own: np.ndarray) -> list[Cell]:
+def _cells(data: pd.DataFrame, column: Column, own: np.ndarray, lines: Sequence[int]) -> list[Cell]:
     """All cells of one column, from above."""
     texts = _column_texts(data, column)
     ours = own | column.ours
@@ -166,8 +167,9 @@ def _cells(data: pd.DataFrame, column: Column, own: np.ndarray) -> list[Cell]:
     cells = []
     for k, text in enumerate(texts):
         shown = text or ("" if ours[k] else DASH)
-        cells.append(Cell(shown, bold=bool(bold[k]), ours=bool(ours[k]), wrap=column.wrap))
-    return _merged(cells) if column.merge else cells
+        shaded = bool(own[k]) or (column.ours and bool(text))
+        cells.append(Cell(shown, bold=bool(bold[k]), ours=shaded, wrap=column.wrap))
+    return _merged(cells, lines) if column.merge else cells
 
 
 def _column_texts(data: pd.DataFrame, column: Column) -> list[str]:
@@ -178,12 +180,12 @@ def _column_texts(data: pd.DataFrame, column: Column) -> list[str]:
     return [f"{text} ± {spread}" if text and spread else text for text, spread in zip(texts, spreads, strict=True)]
 
 
-def _merged(cells: Sequence[Cell]) -> list[Cell]:
-    """Equal cells below each other as one over several rows; those that it covers have a span of 0."""
+def _merged(cells: Sequence[Cell], lines: Sequence[int]) -> list[Cell]:
+    """Equal cells below each other, if no line parts them, as one over several rows; it covers cells of span 0."""
     merged: list[Cell] = []
     first = 0
     for k, cell in enumerate(cells):
-        if k and cell == cells[k - 1]:
+        if k and k not in lines and cell == cells[k - 1]:
             merged[first] = merged[first].over(k - first + 1)
             merged.append(cell.over(0))
         else:
@@ -207,9 +209,9 @@ def _best(values: pd.Series, best: str, ours: np.ndarray) -> np.ndarray:
 
 
 def _is_number(values: pd.Series) -> bool:
-    """Whether a column is one of numbers, perhaps with some words among them."""
+    """Whether a column is one of numbers, also of such that are words ("~5", "8¹²"), with few others among them."""
     known = [value for value in values if not _missing(value)]
-    numbers = [value for value in known if isinstance(value, int | float | np.number)]
+    numbers = [value for value in known if Cell(str(value)).numeric and " " not in str(value)]
     return len(numbers) * 2 > len(known)
 
 
@@ -220,13 +222,28 @@ def _missing(value: Any) -> bool:
 def number_texts(values: pd.Series, unit: float = 1.0, digits: int | None = None) -> list[str]:
     """The cells of a column as a person reads them, "" for what is missing; words stay as they are.
 
-    ``digits``: decimals; by default four significant digits, equally many decimals for numbers of about one size.
+    ``digits``: decimals; by default four significant digits, equally many decimals for numbers of about one size. In a
+    column with numbers of 10¹⁵ and more, those of a million and more are written as powers of ten, too.
     """
+    if digits is None and _largest(values) / unit >= HUGE:
+        return [_power_text(value, unit) for value in values]
     plain = [value for value in values if isinstance(value, float | np.floating)]
     whole = all(math.isnan(value) or float(value).is_integer() for value in plain)
     if digits is None and plain and not whole:
         digits = _common_decimals([float(value) / unit for value in plain])
     return [_number_text(value, unit, digits) for value in values]
+
+
+def _largest(values: pd.Series) -> float:
+    sizes = [abs(float(value)) for value in values if isinstance(value, int | float | np.number)]
+    return max((size for size in sizes if math.isfinite(size)), default=0.0)
+
+
+def _power_text(value: Any, unit: float) -> str:
+    """Three digits and a power of ten from a million on."""
+    if isinstance(value, int | float | np.number) and abs(float(value)) / unit >= 1e6:
+        return _true_signs(f"{float(value) / unit:.3g}")
+    return _number_text(value, unit, None)
 
 
 def _common_decimals(values: Sequence[float]) -> int | None:
@@ -248,8 +265,11 @@ def _number_text(value: Any, unit: float, digits: int | None) -> str:
     scaled = value / unit if unit != 1.0 else value
     if digits is not None:
         return _true_signs(f"{scaled:,.{digits}f}")
-    if float(scaled).is_integer() and abs(scaled) < 1e15:
+    if float(scaled).is_integer() and abs(scaled) < HUGE:
         return _true_signs(f"{int(scaled):,}")
+    if 0 < abs(scaled) < 1e-3:
+        mantissa, _, exponent = f"{scaled:.2e}".partition("e")
+        return _true_signs(f"{float(mantissa):g}e{exponent}")
     return _true_signs(f"{scaled:,.4g}")
 
 

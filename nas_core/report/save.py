@@ -98,11 +98,12 @@ def save(
     return place.with_suffix(".png")
 
 
+@use_style()  # also while it is laid out: how many ticks an axis has depends on the style
 def picture(figure: Figure, kind: str = "png", dpi: int = DPI) -> bytes:
     """A figure with its caption as PNG or SVG, without dates and versions, so that equal figures are equal bytes."""
     figure.draw_without_rendering()  # lay out once, with room for legends outside; below their place is fixed
     buffer = io.BytesIO()
-    with use_style(), _fixed_layout(figure):
+    with _fixed_layout(figure):
         figure.savefig(
             buffer,
             format=kind,

@@ -15,6 +15,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.text import Text
 
+from nas_core.report.style import use_style
+
 WIDEST = 7.0  # inches
 SMALLEST = 7.0  # points
 GUIDE = "guide"  # gid of a line that marks a place and shows no data
@@ -30,6 +32,7 @@ WRONG_WORDS = {
 FORMULA = re.compile(r"\$[^$]*\$")
 
 
+@use_style()
 def problems(figure: Figure, table: pd.DataFrame) -> list[str]:
     """Everything that keeps a picture from being saved beside ``table``, in words."""
     figure.draw_without_rendering()

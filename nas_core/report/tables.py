@@ -1,4 +1,4 @@
-"""Tables: printed values beside measured ones."""
+"""Printed values beside measured ones, and how a number is written."""
 
 from __future__ import annotations
 

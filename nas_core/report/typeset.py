@@ -19,7 +19,8 @@ from nas_core.report.style import FONT, GREY, text_width, use_style
 WIDEST = 7.0  # inches
 SIZES = (8.0, 7.5, 7.0)  # points, the largest that fits is taken
 PAD = 0.075  # inches on either side of a cell's text
-LEADING = 1.32  # height of a line against the size of its letters
+LEADING = 1.25  # height of a line against the size of its letters
+CAPITAL = 0.365  # half the height of a capital letter against its size
 OURS = "#DDE7F3"
 EDGE = 0.05  # inches around the table
 NUMBER = re.compile(r"[−+~≈]?[0-9][0-9,]*")
@@ -67,7 +68,8 @@ class Cell:
     @property
     def folded(self) -> str:
         """The text on several lines."""
-        return "\n".join(textwrap.fill(line, self.wrap) for line in self.text.split("\n"))
+        lines = [textwrap.fill(line, self.wrap, break_on_hyphens=False) for line in self.text.split("\n")]
+        return "\n".join(lines)
 
 
 @dataclass(frozen=True)
@@ -209,29 +211,27 @@ def _draw_shades(ax: Axes, grid: Grid, layout: Layout) -> None:
     """The ground behind what is ours, and what it means."""
     for r, row in enumerate(grid.rows):
         for c, cell in enumerate(row):
-            if cell.ours:
-                ax.fill_between(
-                    layout.across[c : c + 2], layout.down[r], layout.down[r + 1], color=OURS, lw=0, zorder=0.5
-                )
+            if cell.ours and cell.span:
+                above, below = layout.down[r], layout.down[r + cell.span]
+                ax.fill_between(layout.across[c : c + 2], above, below, color=OURS, lw=0, zorder=0.5)
     if grid.note:
         y = layout.down[-1] + 0.13
         ax.fill_between([EDGE, EDGE + 0.18], y - 0.05, y + 0.05, color=OURS, lw=0)
-        ax.text(EDGE + 0.24, y, grid.note, size=7, va="center_baseline", color=GREY)
+        _write(ax, EDGE + 0.24, y + CAPITAL * 7 / 72, grid.note, size=7, color=GREY)
 
 
 def _draw_headings(ax: Axes, grid: Grid, layout: Layout) -> None:
+    line = layout.size * LEADING / 72
     bottom = layout.down[0] - 0.065
     for c, heading in enumerate(grid.headings):
         left, right = layout.across[c : c + 2]
         x, side = ((left + right) / 2, "center") if heading.number else (left + PAD, "left")
-        ax.text(
-            x, bottom, heading.text, size=layout.size, weight="bold", ha=side, va="baseline",
-            multialignment=side, linespacing=1.15, parse_math=False,
-        )  # fmt: skip
+        for k, words in enumerate(reversed(heading.text.split("\n"))):
+            _write(ax, x, bottom - k * line, words, size=layout.size, weight="bold", ha=side)
     for group, members in _groups(grid):
         left, right = layout.across[members[0]], layout.across[members[-1] + 1]
         y = layout.top + layout.groups
-        ax.text((left + right) / 2, y - 0.06, group, size=layout.size, weight="bold", ha="center", va="baseline")
+        _write(ax, (left + right) / 2, y - 0.06, group, size=layout.size, weight="bold", ha="center")
         ax.hlines(y - 0.02, left + PAD / 2, right - PAD / 2, color="black", lw=0.5)
 
 
@@ -246,14 +246,27 @@ def _draw_column(ax: Axes, grid: Grid, layout: Layout, c: int) -> None:
         if not cell.span:
             continue
         y = (layout.down[r] + layout.down[r + cell.span]) / 2
-        look: dict[str, Any] = {"size": layout.size, "weight": _weight(cell), "va": "center_baseline"}
-        look["parse_math"] = False
+        look: dict[str, Any] = {"size": layout.size, "weight": _weight(cell)}
         if number and cell.numeric:
-            ax.text(point, y, cell.before, ha="right", **look)
-            ax.text(point, y, cell.after, ha="left", **look)
+            y += CAPITAL * layout.size / 72
+            _write(ax, point, y, cell.before, ha="right", **look)
+            _write(ax, point, y, cell.after, ha="left", **look)
         else:
             x, side = (middle, "center") if number else (left + PAD, "left")
-            ax.text(x, y, cell.folded, ha=side, linespacing=1.2, **look)
+            _write_lines(ax, x, y, cell.folded.split("\n"), ha=side, **look)
+
+
+def _write_lines(ax: Axes, x: float, middle: float, lines: Sequence[str], *, size: float, **look: Any) -> None:
+    """Lines of text, together as high above as below ``middle``."""
+    line = size * LEADING / 72
+    first = middle + CAPITAL * size / 72 - (len(lines) - 1) / 2 * line
+    for k, words in enumerate(lines):
+        _write(ax, x, first + k * line, words, size=size, **look)
+
+
+def _write(ax: Axes, x: float, y: float, words: str, **look: Any) -> None:
+    """One line of text, its letters standing at ``y``."""
+    ax.text(x, y, words, va="baseline", parse_math=False, **look)
 
 
 def _draw_lines(ax: Axes, grid: Grid, layout: Layout) -> None:

@@ -30,7 +30,7 @@ def finite_difference(
 ) -> Tensor:
     """dL_val(w', Z)/dZ - xi (grad_Z L_train(w + eps v, Z) - grad_Z L_train(w - eps v, Z)) / (2 eps).
 
-    v = grad_{w'} L_val(w', Z) and eps = radius / |v| (released code). Where v is 0 the second term is, too.
+    v = grad_{w'} L_val(w', Z) and eps = radius / norm(v) (released code). Where v is 0 the second term is, too.
     """
     ahead = [p.detach().requires_grad_() for p in _virtual(train_loss, w, z, xi, drift)]
     direct, *v = _gradients(val_loss(ahead, z), [z, *ahead])

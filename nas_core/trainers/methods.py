@@ -182,7 +182,7 @@ class FiniteDifference(Settings):
     """The estimator of DARTS's released code: the weights move by ``radius`` along the gradient."""
 
     kind: Annotated[Literal["finite difference"], TAG] = "finite difference"
-    radius: float = Field(0.01, gt=0, description="of the finite difference: the weights move by it, times v / |v|")
+    radius: float = Field(0.01, gt=0, description="of the finite difference: the weights move by it, times v / norm(v)")
 
 
 class Exact(Settings):

@@ -5,12 +5,13 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from passes import DEGREE_0, FIXED, NO_EPS, PASSES_NOTHING_ON, SKIP, at_node_2, backward
+from passes import DEGREE_0, FIXED, NO_EPS, PASSES_NOTHING_ON, SKIP, at_node_2
 from small import NOT_NONE, batch, costs, mixture, network, path, random_path
 from torch import Tensor, nn
 
 from nas_core.cells.operations import CANDIDATES, OPERATIONS, Style
 from nas_core.cells.topology import Topology, darts_cell, minimal_cell, modified_cell, simplified_cell
+from nas_core.probes.passes import backward
 
 ANY = st.sampled_from(CANDIDATES)
 COMPUTED = st.sampled_from(DEGREE_0)

@@ -80,7 +80,7 @@ def test_every_arrow_needs_its_text() -> None:
 @pytest.mark.parametrize(("cells", "reductions"), NETWORKS)
 def test_networks_have_all_cells_with_both_inputs(cells: int, reductions: tuple[int, ...]) -> None:
     texts: dict[int | str, str] = {"stem": "48", "linear": "10"}
-    texts |= dict.fromkeys(range(cells), "32×32\n16")
+    texts |= dict.fromkeys(range(cells), "144\n32")
     ax = draw_network(None, kinds(cells, reductions), texts)
     inner = [f"{kind} {k}" for k, kind in enumerate(kinds(cells, reductions))]
     assert [b.get_gid() for b in boxes(ax)] == ["stem stem", *inner, "pool pool", "linear linear"]
@@ -141,6 +141,11 @@ def test_numbers_of_a_matrix_stay_inside_their_entries() -> None:
     ax.figure.draw_without_rendering()
     width, height = np.abs(ax.transData.transform((1, 1)) - ax.transData.transform((0, 0)))
     assert all(t.get_window_extent().width < width and t.get_window_extent().height < height for t in ax.texts)
+
+
+def test_numbers_of_a_matrix_have_the_asked_for_digits_and_true_signs() -> None:
+    ax = draw_matrix(None, [[-0.5, 0.125], [-0.001, 1.0]], ["a", "b"], ["O1", "O2"], form=".2f")
+    assert [text.get_text() for text in ax.texts] == ["−0.50", "0.12", "0.00", "1.00"]
 
 
 def test_a_matrix_of_another_shape_is_rejected() -> None:

@@ -5,11 +5,19 @@ import itertools
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgba
-from matplotlib.patches import Polygon
+from matplotlib.colors import to_hex, to_rgba
+from matplotlib.patches import ConnectionPatch, Patch, Polygon
 
 from nas_core.cells.topology import Topology, darts_cell, minimal_cell, modified_cell, simplified_cell
-from nas_core.report.flows import draw_flow, flow_handles, join_cells
+from nas_core.report.flows import (
+    UNIT_EDGES,
+    connect,
+    draw_flow,
+    draw_unit,
+    flow_handles,
+    join_cells,
+    unit_handles,
+)
 from nas_core.report.layout import at, curve, positions
 from nas_core.report.style import new_figure
 
@@ -100,6 +108,20 @@ def test_steps_that_the_cell_lacks_are_rejected() -> None:
         draw_flow(None, modified_cell(), {"cost": [(3, 2, 0)]}, texts={"costs": {(3, 2): "1"}})
 
 
+def test_a_flow_that_stops_ends_half_way_at_a_bar() -> None:
+    """Its tip lies between the nodes, the bar just behind the tip; the other bands reach their nodes."""
+    cell = minimal_cell()
+    ax = draw_flow(None, cell, {"cost": [(4, 3, 2)]}, stops={"cost": [(3, 2)]})
+    left, right = positions(cell)[2][0], positions(cell)[3][0]
+    middle = (left + right) / 2
+    tip = bands(ax)["flow cost 3-2"].get_xy()[:, 0].min()
+    bars = {str(p.get_gid()): p.get_xy() for p in ax.patches if str(p.get_gid()).startswith("stop")}
+    assert list(bars) == ["stop cost 3-2"]
+    assert middle - 0.3 < bars["stop cost 3-2"][:, 0].max() <= tip < middle + 0.3
+    with pytest.raises(ValueError, match=r"cannot stop on step \(2, 0\): flow 'cost' does not take it"):
+        draw_flow(None, cell, {"cost": [(4, 3, 2)]}, stops={"cost": [(2, 0)]})
+
+
 def test_cells_are_joined_from_output_to_last_input() -> None:
     figure, ((left, right),) = new_figure(9, 3.3, 1, 2)
     for ax in (left, right):
@@ -112,3 +134,68 @@ def test_cells_are_joined_from_output_to_last_input() -> None:
     start, end = (ax.transData.transform(positions(minimal_cell())[n]) for ax, n in ((left, 4), (right, 1)))
     assert start[0] < path[0, 0] < path[-1, 0] < end[0]
     assert text.get_window_extent().y1 < end[1]
+
+
+WEIGHTS = np.array([[0.1, 0.3, 0.6], [0.0, 0.5, 0.5], [0.2, 0.2, 0.6]])
+
+
+def of_unit(ax: Axes, kind: str) -> dict[str, Patch]:
+    """Patches of a drawn unit whose gid begins with ``kind``."""
+    return {str(p.get_gid()): p for p in ax.patches if str(p.get_gid()).startswith(kind)}
+
+
+def test_a_unit_has_three_operations_on_every_edge_as_broad_as_their_weights() -> None:
+    ax = draw_unit(None, WEIGHTS, {})
+    lines = of_unit(ax, "operation")
+    assert len(lines) == len(of_unit(ax, "parameter")) == 9
+    for (start, end), row in zip(UNIT_EDGES, WEIGHTS, strict=True):
+        widths = [lines[f"operation {start}-{end} {k}"].get_linewidth() for k in range(3)]
+        assert np.allclose(np.diff(widths), 2.6 * np.diff(row))
+    back = ("j-i", "l-j", "m-j", "L-l", "L-m")
+    assert set(of_unit(ax, "compound")) == {f"compound {step}" for step in back}
+    assert set(of_unit(ax, "search")) == {"search i-j", "search j-l", "search j-m"}
+
+
+def test_the_gradients_of_a_unit_run_against_its_edges() -> None:
+    """Also those of parameters, from the end of the edge to its middle."""
+    ax = draw_unit(None, WEIGHTS, {})
+    for gid, arrow in (of_unit(ax, "compound") | of_unit(ax, "parameter") | of_unit(ax, "search")).items():
+        path = arrow.get_path().vertices  # in the plane of the drawing once it has been drawn
+        assert path[-1][0] < path[0][0], gid
+
+
+def test_only_stochastic_nodes_of_a_unit_are_dashed_and_parallel_ones_are_parallel() -> None:
+    ax = draw_unit(None, WEIGHTS, {"l": 1.25}, stochastic="jlmL")
+    nodes = of_unit(ax, "node")
+    assert {gid: node.get_linestyle() == "-" for gid, node in nodes.items()} == {
+        "node i": True,
+        "node j": False,
+        "node l": False,
+        "node m": False,
+        "node L": False,
+    }
+    assert all(gate.get_linestyle() != "-" for gate in of_unit(ax, "gate").values())
+    assert all(gate.get_linestyle() == "-" for gate in of_unit(draw_unit(None, WEIGHTS, {}), "gate").values())
+    upper, lower = nodes["node l"].center, nodes["node m"].center
+    assert upper[0] == lower[0]
+    assert upper[1] == -lower[1]
+    assert "1.25" in [text.get_text() for text in ax.texts]
+
+
+def test_a_unit_refuses_other_weights_and_explains_its_lines() -> None:
+    with pytest.raises(ValueError, match=r"three edges of three operations.*\(2, 3\)"):
+        draw_unit(None, WEIGHTS[:2], {})
+    ax = draw_unit(None, WEIGHTS, {})
+    drawn = {to_hex(patch.get_edgecolor()) for patch in ax.patches}
+    for handle in unit_handles():
+        assert to_hex(handle.get_color()) in drawn
+
+
+def test_an_arrow_connects_two_axes() -> None:
+    figure, ((left, right),) = new_figure(4, 2, 1, 2)
+    connect(left, right, height=0.25, before=12)
+    (arrow,) = [artist for artist in figure.artists if artist.get_gid() == "connect"]
+    assert isinstance(arrow, ConnectionPatch)
+    assert (arrow.xy1, arrow.coords1) == ((1, 0.5), left.transAxes)
+    assert (arrow.xy2, arrow.coords2) == ((0, 0.25), right.transAxes)
+    assert arrow.shrinkB == 12

@@ -60,7 +60,7 @@ def test_best_is_sought_in_print_and_in_ours_each_for_itself() -> None:
 
 def test_ours_is_told_by_shade() -> None:
     assert [row[1].ours for row in table().grid.rows] == [False, False, True]
-    assert [row[4].ours for row in table().grid.rows] == [True, True, True]
+    assert [row[4].ours for row in table().grid.rows] == [False, True, True]  # what is empty is nobody's
     assert table().grid.note == "shaded: counted here"
     assert paper_table(DATA, COLUMNS[:2], shaded="counted here").grid.note == ""
 
@@ -69,6 +69,8 @@ def test_equal_cells_become_one_and_sections_get_a_line() -> None:
     assert [row[0].span for row in table().grid.rows] == [2, 0, 1]
     assert table().grid.lines == (2,)
     assert texts(table().figure()).count("x") == 1
+    parted = paper_table(DATA.assign(kind="x", part=[0, 1, 1]), COLUMNS[:1], section="part")
+    assert [row[0].span for row in parted.grid.rows] == [1, 2, 0]
 
 
 def test_the_numbers_are_kept_as_they_are() -> None:
@@ -101,6 +103,12 @@ def of_width(inches: float) -> PaperTable:
     """A column whose words are as wide as said in letters of 8 points."""
     letters = round(inches * 72 / (text_width("n" * 100) / 100))
     return paper_table(pd.DataFrame({"a": ["n" * letters]}), [Column("a", "A", wrap=1000)])
+
+
+def test_words_that_are_numbers_are_aligned_as_numbers() -> None:
+    columns = [Column("size", "Size"), Column("name", "Name")]
+    grid = paper_table(pd.DataFrame({"size": ["8¹²", "~5", "new"], "name": ["2 nodes", "3 nodes", "B"]}), columns).grid
+    assert [heading.number for heading in grid.headings] == [True, False]
 
 
 def test_letters_get_smaller_and_a_table_that_is_too_wide_is_refused() -> None:
@@ -155,10 +163,12 @@ def test_mean_and_spread_over_seeds() -> None:
         ([3.0, 2.85, 3.1], ["3.00", "2.85", "3.10"]),
         ([0.0312, 45.2], ["0.0312", "45.2"]),  # of different sizes: each for itself
         ([1800.0, 0.5], ["1,800", "0.5"]),
+        ([8.644e-4, 1.0], ["8.64 × 10⁻⁴", "1"]),
         ([1e-13, 0.0], ["10⁻¹³", "0"]),
         ([-3.2e-5, 0.0], ["−3.2 × 10⁻⁵", "0"]),
         ([-1.5, 2.0], ["−1.5", "2.0"]),
         ([1930618, 3], ["1,930,618", "3"]),
+        ([8**12, 255, 256**18], ["6.87 × 10¹⁰", "255", "2.23 × 10⁴³"]),
         ([None, True, "~5"], ["", "yes", "~5"]),
     ],
 )

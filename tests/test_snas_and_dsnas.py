@@ -1,4 +1,4 @@
-"""The toys of notebook 02: children by enumeration, a unit of three edges, Taylor decomposition, the free operation."""
+"""The toys of notebook 03: the free operation and when it grows, children, a unit of three edges, Taylor sums."""
 
 import itertools
 import math
@@ -18,7 +18,7 @@ from nas_core.cells.operations import CANDIDATES, OPERATIONS, Style
 from nas_core.cells.supernet import initialise
 from nas_core.cells.topology import Topology, darts_cell
 from nas_core.probes.accuracy import genotype_gates
-from nas_core.relaxations import concrete_gradient, gumbel, one_hot_draw
+from nas_core.relaxations import concrete_gradient, gumbel, one_hot_draw, one_hot_gradient
 from nas_core.report import draw_cell
 
 FOUR = ("sep_conv_3x3", "max_pool_3x3", "skip_connect", "none")
@@ -49,6 +49,46 @@ def test_exact_candidates_are_those_of_the_poster() -> None:
     poster = "none skip_connect max_pool_3x3 avg_pool_3x3 sep_conv_3x3 dil_conv_3x3 dil_conv_5x5 sep_conv_5x5"
     assert sorted(CANDIDATES) == sorted(poster.split())
     assert network().space.candidates == CANDIDATES
+
+
+# ---------------------------------------------------------------------------------------------- when none grows
+
+
+def mean_step(p: Tensor, cost: Tensor) -> Tensor:
+    """The mean step of DSNAS on the logits with gradient descent and step 1, over all draws of one edge."""
+    corners = torch.eye(len(p), dtype=torch.float64)
+    gradients = [one_hot_gradient(p.log(), z, cost, 1.0) for z in corners]
+    return -(p @ torch.stack(gradients))
+
+
+@given(st.integers(2, 8), st.integers(0, 1000))
+def test_property_the_logit_of_none_follows_the_mean_cost_and_its_probability_the_others_too(k: int, seed: int) -> None:
+    p, cost = random(k, seed=seed).softmax(0), random(k, seed=seed + 1)
+    cost[0] = 0
+    mean = p @ cost
+    move = mean_step(p, cost)
+    assert (move[0] - p[0] * mean).abs() < 1e-14
+    turned = p[0] * mean + (p**2 @ (cost - mean))  # its sign is that of the probability's move
+    logits = p.log().requires_grad_()
+    (slope,) = torch.autograd.grad(logits.softmax(0)[0], logits)
+    assert (slope @ move - p[0] * turned).abs() < 1e-14
+    equal = torch.full((k,), 1 / k, dtype=torch.float64)
+    assert ((equal**2) @ (cost - equal @ cost)).abs() < 1e-14  # nothing else at the start of a search
+
+
+def test_none_may_lose_probability_on_a_dear_edge_and_its_logit_with_adam() -> None:
+    p, cost = torch.tensor([0.1, 0.8, 0.1]).double(), torch.tensor([0.0, -1.0, 9.0]).double()
+    move = mean_step(p, cost)
+    assert p @ cost > 0
+    assert move[0] > 0
+    assert (p.log() + 1e-3 * move).softmax(0)[0] < p[0]
+    first = torch.zeros(3, dtype=torch.float64)
+    for s, z in enumerate(torch.eye(3, dtype=torch.float64)):
+        logits = nn.Parameter(p.log())
+        logits.grad = one_hot_gradient(p.log(), z, cost, 1.0)
+        torch.optim.Adam([logits], lr=1.0).step()
+        first += p[s] * (logits.detach() - p.log())
+    assert first[0] < 0
 
 
 # ---------------------------------------------------------------------------------------------- children of a parent
