@@ -37,12 +37,12 @@ notebooks: override FORMULATION :=
 notebooks: figures  ## refresh the committed notebooks from an executed laptop run
 	$(BIN)/python -m nas_core notebooks
 
-site: $(READY)  ## build the site from the committed notebooks and figures; open site/index.html
+site: $(READY)  ## build the site from the committed notebooks and figures; open build/site/index.html
 	rm -rf notebooks/site/api
-	$(BIN)/python -m sphinx -q -b html -c notebooks/site -d build/doctrees notebooks site
+	$(BIN)/python -m sphinx -q -b html -c notebooks/site -d build/doctrees notebooks build/site
 
 clean:  ## remove the environment and all caches; records (.runs) and figures stay
-	rm -rf $(VENV) build site notebooks/site/api *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build notebooks/site/api *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find nas_core tests notebooks -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf
 
 $(READY): pyproject.toml constraints.txt

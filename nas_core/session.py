@@ -66,11 +66,11 @@ class Session:
         return f"{self.notebook}: {' · '.join(parts)}\noutput: {where}"
 
     def _seeds_in_words(self) -> str:
-        """The seeds that were asked for, or how many each run has by itself."""
-        if self.choice.seeds:
+        """The seeds, where all runs have the same ones; otherwise how many there are."""
+        counts = [len(self.choice.seeds_of(run)) for run in self._runs()]
+        if min(counts) == max(counts):
             return f"seed{_plural(self.seeds)} {', '.join(map(str, self.seeds))}"
-        counts = sorted({len(self.choice.seeds_of(run)) for run in self._runs()})
-        return f"{' to '.join(map(str, dict.fromkeys((counts[0], counts[-1]))))} seeds a run"
+        return f"{min(counts)} to {max(counts)} seeds a run"
 
     def records(self, run: str) -> list[Record]:
         """The records of a run, one per seed; what is missing is computed, the rest is read.

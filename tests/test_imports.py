@@ -26,6 +26,7 @@ ORDER = [
     {"choices", "claims", "parameters"},
     {"report"},
     {"session"},
+    {"explore"},
     {"driver"},
     {"__main__"},
 ]

@@ -56,7 +56,8 @@ def test_profile_is_the_parameter_then_the_variable_then_laptop(monkeypatch: pyt
 
 
 def test_seeds_are_the_parameter_or_those_the_profile_reports() -> None:
-    assert Session("x", profile="laptop").seeds == (0, 1, 2, 3, 4)
+    assert Session("x", profile="smoke").seeds == (0, 1)
+    assert Session("05_snas_search", profile="laptop").seeds == tuple(range(10))  # those of its run with most
     assert Session("x", profile="laptop", seeds=[7, 3]).seeds == (7, 3)
 
 
@@ -82,6 +83,7 @@ def test_a_bad_parameter_is_named_before_anything_is_computed(bad: dict[str, Any
 def test_printing_says_what_where_and_with_which_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = str(Session("06_wiring_evolution", profile="smoke"))
     assert all(word in text for word in ("Fashion-MNIST 7x7", "smoke", "seeds 0, 1", "cpu", "output: smoke/"))
+    assert "5 to 20 seeds a run" in str(Session("06_wiring_evolution", profile="laptop"))
     assert str(tmp_path) not in text
     assert "/work" not in text.replace("output: smoke/", "")
     monkeypatch.setenv("NAS_DRIVER", "figures/")
@@ -238,9 +240,7 @@ def test_save_writes_where_it_is_told(
         ("WI-C", "WI-C has no notebook yet in artefacts.csv"),
     ],
 )
-def test_save_refuses_what_the_matrix_does_not_give(
-    saved: list[dict[str, Any]], artefact: str, message: str
-) -> None:
+def test_save_refuses_what_the_matrix_does_not_give(saved: list[dict[str, Any]], artefact: str, message: str) -> None:
     with pytest.raises(UserError, match=re.escape(message)):
         Session("01_good", profile="smoke").save(artefact, None, pd.DataFrame(), title="T")
     assert saved == []

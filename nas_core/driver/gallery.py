@@ -10,7 +10,7 @@ import pandas as pd
 
 from nas_core import papers
 from nas_core.claims.verdict import VERDICTS
-from nas_core.driver.ledger import ledger
+from nas_core.driver.ledger import ledger, no_evidence
 from nas_core.report import parts
 from nas_core.report.footer import bound_in_words, quantity
 
@@ -71,14 +71,14 @@ def _pictures(folder: Path, paper: str, artefact: str) -> Iterator[Picture]:
 def rows(claims: pd.DataFrame) -> list[dict[str, str]]:
     """Rows of the ledger as texts for a template, those to read first coming first; what there is not is empty."""
     order = claims["verdict"].map(list(VERDICTS).index)
-    table = claims.assign(unit=papers.claims()["unit"], order=order).sort_values("order", kind="stable")
-    return [_row(claim) for claim in table.itertuples()]
+    table = claims.assign(order=order).sort_values("order", kind="stable")
+    return [_row(str(key), claim) for key, claim in table.iterrows()]
 
 
-def _row(claim: Any) -> dict[str, str]:
+def _row(key: str, claim: pd.Series) -> dict[str, str]:
     """What is shown of a claim, with numbers as a person reads them; the bound is the one that it was judged by."""
     texts = {
-        "id": claim.Index,
+        "id": key,
         "artefact": claim.artefact,
         "paper": claim.paper,
         "grade": papers.GRADES[claim.grade],
@@ -86,7 +86,9 @@ def _row(claim: Any) -> dict[str, str]:
         "verdict": claim.verdict,
         "value": "",
         "interval": "",
+        "seeds": "",
         "bound": "",
+        "null": f"No evidence: {claim.null} does as well." if no_evidence(claim) else "",
     }
     if not claim.threshold:
         return texts
@@ -96,6 +98,8 @@ def _row(claim: Any) -> dict[str, str]:
     texts["bound"] = bound_in_words(comparison, float(bound), UNITS.get(claim.unit, claim.unit))
     if pd.notna(claim.low):
         texts["interval"] = f"{quantity(claim.low, share)} to {quantity(claim.high, share)}"
+    if pd.notna(claim.met) and claim.n > 1:
+        texts["seeds"] = f"{claim.met} of {claim.n}"
     return texts
 
 

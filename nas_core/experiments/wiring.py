@@ -84,6 +84,7 @@ EXPERIMENTS = {
             "laptop": full_darts(alpha_lr=0.05),
             "paper": cifar(50, 96, search=25_000),
         },
+        seeds=20,
     ),
     "W-SNAS8r": Experiment(
         lambda size: wiring_search(size, SNAS(temperature=(0.3, 0.03)), nodes=2, candidates=FIVE_OPS),

@@ -30,10 +30,10 @@ def test_the_same_seeds_have_the_same_interval_and_equal_ones_none() -> None:
 
 @pytest.mark.parametrize("seeds", [5, 10, 20])
 def test_intervals_of_few_seeds_cover_nearly_as_often_as_they_say(seeds: int) -> None:
-    """Shares with a mean of 6/7. The plain percentiles of 5 seeds cover 0.78 (0.88 of 10)."""
+    """Shares with a mean of 6/7: 0.91, 0.94 and 0.945; the plain percentiles cover 0.845, 0.885 and 0.92."""
     rng = np.random.default_rng(1)
     inside = 0
-    for _ in range(100):
+    for _ in range(200):
         low, high = interval(rng.beta(6, 1, seeds), "mean") or (np.nan, np.nan)
         inside += low <= 6 / 7 <= high
-    assert inside >= {5: 84, 10: 89, 20: 90}[seeds]
+    assert inside / 200 > {5: 0.88, 10: 0.92, 20: 0.93}[seeds]

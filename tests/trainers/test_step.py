@@ -29,7 +29,9 @@ class ByHand:
     """The same search from the same start, with optimisers written as formulas."""
 
     def __init__(self, settings: SearchConfig) -> None:
-        self.config, self.data = settings, load("fashion7", train=settings.data.train, search=settings.data.search)
+        images = settings.data
+        self.config = settings
+        self.data = load("fashion7", train=images.train, search=images.search, seed=settings.seed)
         network, init = settings.network, stream(settings, "init")
         self.model = Supernet(
             network.space(), channels=4, layers=2, classes=10, in_channels=1,
