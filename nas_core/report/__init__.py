@@ -26,6 +26,6 @@ __all__ = [
     "edge_curves", "edge_handles", "edges_table", "flow_handles", "footer", "guide", "heat_map", "in_blocks",
     "join_cells", "kind_curves", "kind_legend", "kind_table", "network_handles", "new_figure", "op_handles", "op_style",
     "over_seeds", "paper_table", "parts", "picture", "probability_panels", "probability_table", "save", "show",
-    "signed", "snapshot_table", "theory", "thousandths", "topology_snapshots", "unit_handles", "use_style", "verdict_table",
-    "verdict_text",
+    "signed", "snapshot_table", "theory", "thousandths", "topology_snapshots", "unit_handles", "use_style",
+    "verdict_table", "verdict_text",
 ]
