@@ -37,7 +37,7 @@ SETTINGS = {
     "@jupyterlab/notebook-extension/tracker": {"windowingMode": "none"},
     "@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
 }
-SLOW = 120_000  # milliseconds that a busy machine may take
+SLOW = 300_000  # milliseconds that a busy machine may take
 # The notebook in front has a kernel that waits for work; the commands behind "Run All Cells" and "Save Notebook".
 IDLE = """
 path => {
