@@ -70,11 +70,22 @@ def check(claim: str, runs: str, *, null: NullModel | None = None) -> Callable[[
 def per_seed(claim: str, *records: Sequence[Record]) -> np.ndarray:
     """The measured number of every seed, (seeds,), from one list of records per run.
 
-    The runs may be other ones than the claim's own. Raises :class:`UserError` for a claim without a check.
+    The runs may be other ones than the claim's own; of several runs the seeds that all have count. Raises
+    :class:`UserError` for a claim without a check.
     """
     measure = CHECKS[choose("claim with a check", claim, CHECKS)].measure
-    numbers = [measure(*of_seed) for of_seed in zip(*records, strict=True)]
+    numbers = [measure(*of_seed) for of_seed in zip(*paired(records), strict=True)]
     return np.array(numbers, dtype=float)
+
+
+def paired(of_runs: Sequence[Sequence[Record]]) -> list[list[Record]]:
+    """The records of several runs seed by seed: of the seeds that all runs have, in the order of the first run."""
+    if len(of_runs) < 2:
+        return [list(records) for records in of_runs]
+    by_seed = [{record.config.seed: record for record in records} for records in of_runs]
+    common = set.intersection(*(set(found) for found in by_seed))
+    seeds = [seed for seed in by_seed[0] if seed in common]
+    return [[found[seed] for seed in seeds] for found in by_seed]
 
 
 def holds(claim: str, value: float) -> bool:
@@ -100,7 +111,9 @@ def evaluate(claim: str, records: Records, measured: Measured | None = None) -> 
     missing = [run for run in runs if not records.get(run)]
     if missing:
         return Verdict(claim, "not run", note=f"needs {', '.join(missing)}")
-    of_runs = [records[run] for run in runs]
+    of_runs = paired([records[run] for run in runs])
+    if runs and not of_runs[0]:
+        return Verdict(claim, "not run", note=f"no seed is common to {' and '.join(runs)}")
     if claim in measured:
         values = np.atleast_1d(np.asarray(measured[claim], dtype=float))
     elif of_runs:
@@ -176,8 +189,9 @@ def _meets(claim: str, estimates: np.ndarray) -> np.ndarray:
 
 
 def _beside_null(verdict: Verdict, null: NullModel | None, sample: Sample) -> Verdict:
-    """The verdict with what its null gives, if there is one."""
-    outcome = null.outcome(sample) if null and not np.isnan(sample.estimate) else None
+    """The verdict with what its null gives, if there is one and there are seeds enough to tell them apart."""
+    judged = verdict.p_holds is not None or sample.statistic == "number"
+    outcome = null.outcome(sample) if null and judged else None
     if null is None or outcome is None:
         return verdict
     slack = -outcome.error if sample.upwards else outcome.error  # the draws leave so much open

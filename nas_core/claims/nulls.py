@@ -160,7 +160,7 @@ class Control:
         """The control's own estimate."""
         measure = self.measure or sample.measure
         others = sample.records.get(self.run)
-        if measure is None or not others:
+        if measure is None or others is None or len(others) < 2:
             return None
         control = np.array([measure(record) for record in others], dtype=float)
         found = stats.permutation_test(

@@ -77,6 +77,16 @@ def test_p3_is_recognised_and_its_absence_too(claim):
     assert evaluate(claim, {"W-DARTS8": absent, "W-DARTSslr": control}).verdict == "fails"
 
 
+def test_runs_with_other_numbers_of_seeds_are_paired_by_seed():
+    """Seed 2 is the only one that both runs have."""
+    run = [wiring("W-DARTS8", P3, seed=s) for s in (0, 1, 2)]
+    control = [wiring("W-DARTSslr", series, seed=s) for s, series in ((3, P3), (2, P3))]
+    assert per_seed("C-W13b", run, control) == pytest.approx([0], abs=0.1)
+    verdict = evaluate("C-W13b", {"W-DARTS8": run, "W-DARTSslr": control})
+    assert (verdict.seeds, verdict.n) == ((2,), 1)
+    assert evaluate("C-W13b", {"W-DARTS8": run[:2], "W-DARTSslr": control}).verdict == "not run"
+
+
 def test_most_edges_in_the_beginning():
     early = [wiring("W-DARTS8", P1_AND_P2, seed=s) for s in SEEDS]
     late = [wiring("W-DARTS8", P3, seed=s) for s in SEEDS]
