@@ -7,6 +7,7 @@ from nas_core.report.compare import Difference, compare, parts
 from nas_core.report.costs import draw_gradient_and_cost, draw_last_two, draw_small_cells, draw_two_paths, thousandths
 from nas_core.report.curves import curve_table, curves, guide, probability_panels, probability_table
 from nas_core.report.diagrams import draw_cell, edge_handles
+from nas_core.report.evolution import edge_curves, edges_table, in_blocks, kind_curves, kind_legend, kind_table
 from nas_core.report.flows import connect, draw_flow, draw_unit, flow_handles, join_cells, unit_handles
 from nas_core.report.footer import footer
 from nas_core.report.heat import cost_map, heat_map, signed
@@ -20,10 +21,11 @@ from nas_core.report.verdicts import Verdicts, verdict_table, verdict_text
 # fmt: off
 __all__ = [
     "WIRING_ORDER", "Box", "Chain", "Column", "Difference", "PaperTable", "Verdicts", "beside_printed", "compare",
-    "connect", "cost_map", "curve_table", "curves", "draw_cell", "draw_chains", "draw_flow",
-    "draw_gradient_and_cost", "draw_last_two", "draw_matrix", "draw_modules", "draw_network", "draw_small_cells",
-    "draw_two_paths", "draw_unit", "edge_handles", "flow_handles", "footer", "guide", "heat_map", "join_cells",
-    "network_handles", "new_figure", "op_handles", "op_style", "over_seeds", "paper_table", "parts", "picture",
-    "probability_panels", "probability_table", "save", "show", "signed", "snapshot_table", "theory", "thousandths",
-    "topology_snapshots", "unit_handles", "use_style", "verdict_table", "verdict_text",
+    "connect", "cost_map", "curve_table", "curves", "draw_cell", "draw_chains", "draw_flow", "draw_gradient_and_cost",
+    "draw_last_two", "draw_matrix", "draw_modules", "draw_network", "draw_small_cells", "draw_two_paths", "draw_unit",
+    "edge_curves", "edge_handles", "edges_table", "flow_handles", "footer", "guide", "heat_map", "in_blocks",
+    "join_cells", "kind_curves", "kind_legend", "kind_table", "network_handles", "new_figure", "op_handles", "op_style",
+    "over_seeds", "paper_table", "parts", "picture", "probability_panels", "probability_table", "save", "show",
+    "signed", "snapshot_table", "theory", "thousandths", "topology_snapshots", "unit_handles", "use_style",
+    "verdict_table", "verdict_text",
 ]
