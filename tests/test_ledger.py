@@ -13,7 +13,8 @@ from fake_project import SAVE
 from nas_core import __main__, papers
 from nas_core.choices import Choice
 from nas_core.claims import CHECKS
-from nas_core.driver.ledger import counts, holm, judge_untied, ledger, lines, unproven
+from nas_core.driver.ledger import counts, holm, ledger, lines, unproven
+from nas_core.driver.untied import judge_untied
 from nas_core.errors import UserError
 
 

@@ -12,8 +12,9 @@ from tqdm import tqdm
 
 from nas_core import papers, report
 from nas_core.driver.execute import Executed, execute
-from nas_core.driver.ledger import judge_untied, ledger
+from nas_core.driver.ledger import ledger
 from nas_core.driver.plan import Plan, make_writable
+from nas_core.driver.untied import judge_untied
 from nas_core.errors import UserError
 from nas_core.files import write_atomic
 from nas_core.report.compare import MISSING

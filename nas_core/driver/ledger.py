@@ -12,14 +12,8 @@ import numpy as np
 import pandas as pd
 
 from nas_core import papers
-from nas_core.choices import Choice
-from nas_core.claims import CHECKS, evaluate
 from nas_core.errors import UserError
-from nas_core.files import write_atomic
-from nas_core.report.save import json_bytes, verdict_content
 from nas_core.report.verdicts import ANSWERS, URGENCY
-from nas_core.runs import explain, obtain
-from nas_core.runs.states import FOUND
 
 COLUMNS = [
     "artefact", "paper", "grade", "family", "same_as", "verdict", "value", "unit", "threshold", "low", "high",
@@ -48,21 +42,6 @@ def ledger(folder: Path) -> pd.DataFrame:
     types = dict.fromkeys(NUMBERS, "float") | dict.fromkeys(COUNTS, "Int64")
     whole = table.drop(columns="profile").join(told).astype(types)
     return whole.assign(p_holm=_by_family(whole))[COLUMNS]
-
-
-def judge_untied(choice: Choice, folder: Path) -> None:
-    """Judge the claims without an artefact whose runs are all in the store, and write what was found to ``folder``."""
-    table = papers.claims()
-    verdicts = []
-    for claim in table.index[table["artefact"] == ""]:
-        needed = CHECKS[claim].needed if claim in CHECKS else ()
-        configs = {run: choice.configs(run) for run in needed}
-        states = explain([config for of_run in configs.values() for config in of_run])
-        if states and all(state.kind == FOUND for _, state in states):
-            records = {run: obtain(of_run, progress=False, echo=_silent) for run, of_run in configs.items()}
-            verdicts.append(verdict_content(evaluate(claim, records)))
-    if verdicts:
-        write_atomic(folder / UNTIED, json_bytes({"profile": choice.profile, "claims": verdicts}))
 
 
 def check_artefacts(folder: Path, artefacts: Iterable[str]) -> None:
@@ -205,7 +184,3 @@ def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{value!r} stands where a text should")
     return value
-
-
-def _silent(line: str) -> None:
-    """Say nothing."""
