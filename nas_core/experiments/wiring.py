@@ -104,7 +104,7 @@ EXPERIMENTS = {
     ),
     "W-DARTS8r": reduced(reduced_bi_level, reduced_darts(PAPERS_TRAVEL, PAPERS_DECAY)),
     # The controls of P3, on one level: with the weights' images of W-DARTS8r, and with all of its images.
-    "W-DARTSslr": reduced(reduced_single_level, reduced_darts(PAPERS_TRAVEL, PAPERS_DECAY, search=0)),
+    "W-DARTSslr": reduced(reduced_single_level, reduced_darts(PAPERS_TRAVEL, PAPERS_DECAY, search=0), seeds=20),
     "W-DARTSslu-r": reduced(
         reduced_single_level, reduced_darts(PAPERS_TRAVEL, PAPERS_DECAY, train=2150, search=0, epochs=6)
     ),
