@@ -38,7 +38,8 @@ def test_end_to_end_figures(place: Path) -> None:
     assert len(pd.read_csv(made.with_suffix(".csv")))
     content = json.loads(made.with_suffix(".json").read_text())
     assert content["profile"] == "smoke"
-    assert {key.partition("-smoke-")[0] for key in content["runs"]} == set(row["runs"].split())
+    assert content["runs"]
+    assert {key.partition("-smoke-")[0] for key in content["runs"]} <= set(row["runs"].split())
     known = papers.claims()
     assert {claim["id"] for claim in content["claims"]} == set(known.index[known["artefact"] == "WI-F12"])
     ledger = pd.read_csv(place / "out" / "ledger.csv", index_col="id", keep_default_na=False)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from nas_core import papers, report
 from nas_core.cells.evaluation import EvaluationNetwork
 from nas_core.cells.genotype import CellGenotype, Genotype, derive_darts
-from nas_core.cells.operations import CANDIDATES, OPERATIONS, Style
+from nas_core.cells.operations import CANDIDATES, OPERATIONS, AveragePool, Style
 from nas_core.cells.supernet import SearchCell, Space
 from nas_core.cells.topology import Topology, darts_cell, minimal_cell
 
@@ -143,7 +143,7 @@ def test_property_number_of_an_edge(nodes: int) -> None:
 
 def called(name: str, stride: int) -> list[str]:
     """What a candidate applies, in the order in which the forward pass calls it: r, c, b or p."""
-    letters = {nn.ReLU: "r", nn.Conv2d: "c", nn.BatchNorm2d: "b", nn.MaxPool2d: "p", nn.AvgPool2d: "p"}
+    letters = {nn.ReLU: "r", nn.Conv2d: "c", nn.BatchNorm2d: "b", nn.MaxPool2d: "p", AveragePool: "p"}
     module, order = OPERATIONS[name].build(4, stride, Style()), []
 
     def note(module: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> None:

@@ -8,7 +8,7 @@ from typing import NoReturn
 from nas_core.driver.kernels import neutral
 from nas_core.driver.plan import notebooks_folder
 
-HIDDEN = ["conftest.py", "__pycache__", "*.pyc", ".*"]  # in the file browser: what is no notebook
+HIDDEN = ["conftest.py", "__pycache__", "*.pyc", ".*", "site", "index.md"]  # in the file browser: what is no notebook
 
 
 def lab(arguments: Sequence[str]) -> NoReturn:

@@ -97,7 +97,8 @@ def test_json_has_exactly_what_the_design_says(tmp_path: Path) -> None:
         "met": 2,
         "p_holds": 0.97,
         "p_value": 0.01,
-        "null": {"words": "operations shuffled", "value": None, "meets": False},
+        "n": None,
+        "null": {"words": "operations shuffled", "value": None, "meets": False, "reaches": False},
         "note": "fine",
     }
     assert [claim["value"] for claim in claims] == [0.95, None, None]
