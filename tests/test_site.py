@@ -165,7 +165,8 @@ def test_the_gallery_has_every_item(site: Path, page: Page) -> None:
 
 def test_a_part_stands_with_its_item(site: Path) -> None:
     (card,) = [card for card in soup(site / "site/gallery.html").select(".sd-card") if card.find(id="wi-f12")]
-    assert len(card.find_all("img")) == 2
+    parts = {path.stem for path in (REPO / "figures/wiring").glob("WI-F12-?.json")}
+    assert len(card.find_all("img")) == 1 + len(parts | {PART})
     assert f"{PART}.csv" in card.get_text()
 
 
