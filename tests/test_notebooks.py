@@ -63,6 +63,15 @@ def test_figure_belongs_to_the_matrix(path: Path) -> None:
     assert all((path.with_suffix(end)).is_file() for end in (".png", ".csv"))
 
 
+def test_every_run_of_an_artefact_is_drawn_by_it_or_by_its_parts() -> None:
+    drawn: dict[str, set[str]] = {}
+    for path in FIGURES:
+        runs = {key.partition("-laptop-")[0] for key in json.loads(path.read_text())["runs"]}
+        drawn.setdefault(papers.artefact_and_part(path.stem)[0], set()).update(runs)
+    listed = papers.artefacts()["runs"]
+    assert drawn == {artefact: set(listed[artefact].split()) for artefact in drawn}
+
+
 def test_every_artefact_that_a_notebook_makes_is_committed() -> None:
     table = papers.artefacts()["notebook"]
     made = [path.stem for path in FIGURES]
