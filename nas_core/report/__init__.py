@@ -1,7 +1,7 @@
 """Plots (numbers in, axes out), cell diagrams, tables beside printed values, and the one ``save``; imports no torch."""
 
 from nas_core.report import theory
-from nas_core.report.boxes import draw_matrix, draw_modules, draw_network, network_handles
+from nas_core.report.boxes import draw_matrix, draw_network, network_handles
 from nas_core.report.chains import Box, Chain, draw_chains
 from nas_core.report.compare import Difference, compare, parts
 from nas_core.report.costs import draw_gradient_and_cost, draw_last_two, draw_small_cells, draw_two_paths, thousandths
@@ -15,17 +15,16 @@ from nas_core.report.paper_table import Column, PaperTable, over_seeds, paper_ta
 from nas_core.report.save import picture, save, show
 from nas_core.report.snapshots import snapshot_table, topology_snapshots
 from nas_core.report.style import WIRING_ORDER, new_figure, op_handles, op_style, use_style
-from nas_core.report.tables import beside_printed
-from nas_core.report.verdicts import Verdicts, verdict_table, verdict_text
+from nas_core.report.verdicts import Verdicts, verdict_text
 
 # fmt: off
 __all__ = [
-    "WIRING_ORDER", "Box", "Chain", "Column", "Difference", "PaperTable", "Verdicts", "beside_printed", "compare",
-    "connect", "cost_map", "curve_table", "curves", "draw_cell", "draw_chains", "draw_flow", "draw_gradient_and_cost",
-    "draw_last_two", "draw_matrix", "draw_modules", "draw_network", "draw_small_cells", "draw_two_paths", "draw_unit",
+    "WIRING_ORDER", "Box", "Chain", "Column", "Difference", "PaperTable", "Verdicts", "compare", "connect",
+    "cost_map", "curve_table", "curves", "draw_cell", "draw_chains", "draw_flow", "draw_gradient_and_cost",
+    "draw_last_two", "draw_matrix", "draw_network", "draw_small_cells", "draw_two_paths", "draw_unit",
     "edge_curves", "edge_handles", "edges_table", "flow_handles", "footer", "guide", "heat_map", "in_blocks",
-    "join_cells", "kind_curves", "kind_legend", "kind_table", "network_handles", "new_figure", "op_handles", "op_style",
-    "over_seeds", "paper_table", "parts", "picture", "probability_panels", "probability_table", "save", "show",
-    "signed", "snapshot_table", "theory", "thousandths", "topology_snapshots", "unit_handles", "use_style",
-    "verdict_table", "verdict_text",
+    "join_cells", "kind_curves", "kind_legend", "kind_table", "network_handles", "new_figure", "op_handles",
+    "op_style", "over_seeds", "paper_table", "parts", "picture", "probability_panels", "probability_table", "save",
+    "show", "signed", "snapshot_table", "theory", "thousandths", "topology_snapshots", "unit_handles", "use_style",
+    "verdict_text",
 ]

@@ -10,13 +10,13 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Patch
 from matplotlib.transforms import Affine2D, Affine2DBase, ScaledTranslation
 from numpy.typing import ArrayLike
 
-from nas_core.report.style import DARK, FAINT, FONT, GREY, ink, new_axes, op_style, short, text_width, use_style
+from nas_core.report.style import DARK, FAINT, FONT, ink, new_axes, op_style, short, use_style
 
 TINTS = {"ReLU": "#FBE3B5", "Conv": "#D3E3F3", "BatchNorm": "#D5EBDD", "Pool": "#E6DDF1", "Linear": "#F6D9CB"}
 CELLS = {"normal": "#DCE3EC", "reduction": "#F2B37A"}
 ENDS = {"stem": "#F4F4F4", "pool": TINTS["Pool"], "linear": TINTS["Linear"]}
 FILLS = {**CELLS, **ENDS}  # of everything in a strip
-FREE, PITCH, SIDE = 0.26, 0.29, 0.21  # inches: between two modules, from cell to cell, width of a cell
+PITCH, SIDE = 0.29, 0.21  # inches: from cell to cell, width of a cell
 
 Point = tuple[float, float]
 
@@ -72,45 +72,6 @@ class Sheet:
         centred: dict[str, Any] = {"ha": "center", "va": "center", "size": FONT}
         centred.update(look)
         self.ax.text(x, y, text, transform=self.transform, clip_on=False, **centred)
-
-
-@use_style()
-def draw_modules(ax: Axes | None, names: Sequence[str | tuple[str, str]], texts: Sequence[str] = ()) -> Axes:
-    """Draw modules as a stack of boxes from top to bottom and return its axes (new ones if ``ax`` is None).
-
-    ``names``: of every box its name, or name and detail; it is tinted by the class that its name contains (ReLU, Conv,
-    BatchNorm, Pool, Linear) and white without one. ``texts``: what stands beside every arrow between two boxes, e.g. a
-    shape. A box with its arrow is 0.56 inches high, 0.71 with details, however large the axes are. Raises
-    ``ValueError`` for another number of texts.
-    """
-    if texts and len(texts) != len(names) - 1:
-        raise ValueError(f"{len(texts)} texts for {len(names) - 1} arrows: give one for each arrow")
-    pairs = [(name, "") if isinstance(name, str) else name for name in names]
-    lines = [line for pair in pairs for line in pair]
-    width = max(text_width(line, "bold") for line in lines) / 72 + 0.3
-    detailed = any(detail for _, detail in pairs)
-    height = 0.45 if detailed else 0.3
-    half = max([width / 2, *(text_width(text) / 72 + 0.12 for text in texts)])
-    sheet = Sheet(ax, (-half, half), (FREE - len(pairs) * (height + FREE), 0), 0.5)
-    for k, (name, detail) in enumerate(pairs):
-        y = -k * (height + FREE) - height / 2
-        sheet.box(0, y, width, height, _tint(name), f"module {k} {name}")
-        sheet.text(0, y + 0.08 * bool(detail), name, weight="bold")
-        sheet.text(0, y - 0.08, detail, size=FONT - 0.5, color=GREY)
-        if k:
-            sheet.arrow((0, y + height / 2 + FREE), (0, y + height / 2))
-    for k, text in enumerate(texts):
-        y = -(k + 1) * (height + FREE) + FREE / 2
-        sheet.text(0.1, y, text, ha="left", size=FONT - 0.5, gid=f"text {k}")
-    return sheet.ax
-
-
-def _tint(name: str) -> str:
-    """The colour of the class that a module's name contains."""
-    for kind, tint in TINTS.items():
-        if kind in name:
-            return tint
-    return "white"
 
 
 @use_style()

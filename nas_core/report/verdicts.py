@@ -7,9 +7,6 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pandas as pd
-
 from nas_core import papers
 from nas_core.errors import UserError
 from nas_core.report.footer import COLOURS, bound_in_words, name_of, quantity
@@ -36,36 +33,6 @@ class Verdicts(tuple["Verdict", ...]):
 
     def __repr__(self) -> str:
         return verdict_text(self)
-
-
-def verdict_table(verdicts: Sequence[Verdict]) -> pd.DataFrame:
-    """One row per claim, indexed by its id: what it says, what was found, and what its null gives.
-
-    Raises :class:`UserError` for an unknown id.
-    """
-    rows = []
-    for verdict in verdicts:
-        row = _row(verdict)
-        null = verdict.null
-        rows.append(
-            {
-                "sentence": row["sentence"],
-                "grade": row["grade"],
-                "verdict": f"{verdict.verdict} ({verdict.note})" if verdict.note else verdict.verdict,
-                "value": np.nan if verdict.value is None else float(verdict.value),
-                "threshold": verdict.threshold,
-                "unit": row["unit"],
-                "low": verdict.interval[0] if verdict.interval else np.nan,
-                "high": verdict.interval[1] if verdict.interval else np.nan,
-                "met": _count(verdict),
-                "p_holds": np.nan if verdict.p_holds is None else verdict.p_holds,
-                "null": null.words if null else "",
-                "null value": null.value if null else np.nan,
-                "p": np.nan if verdict.p_value is None else verdict.p_value,
-            }
-        )
-    ids = pd.Index([verdict.id for verdict in verdicts], name="claim")
-    return pd.DataFrame(rows, index=ids)
 
 
 def verdict_text(verdicts: Sequence[Verdict]) -> str:

@@ -1,4 +1,4 @@
-"""Stacks of modules, strips of cells and matrices: what is drawn is what was given, and nothing overlaps."""
+"""Strips of cells and matrices: what is drawn is what was given, and nothing overlaps."""
 
 import itertools
 
@@ -7,11 +7,9 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from nas_core.report.boxes import draw_matrix, draw_modules, draw_network, network_handles
-from nas_core.report.style import new_figure, op_style
+from nas_core.report.boxes import draw_matrix, draw_network, network_handles
+from nas_core.report.style import op_style
 
-STACK = ["node 2", "ReLU", "Conv2d", "BatchNorm2d", "node 3"]
-HEAD = [("cell output", "node 4 of the last cell"), ("AdaptiveAvgPool2d", "to 1 x 1"), ("Linear", ""), "loss"]
 NETWORKS = [(8, (2, 5)), (14, (4, 9)), (20, (6, 13))]
 
 
@@ -40,41 +38,6 @@ def assert_apart_and_inside(ax: Axes) -> None:
     assert all(any((lo <= w.min).all() and (w.max <= hi).all() for lo, hi in frames) for w in within)
     whole = ax.figure.bbox
     assert all((e.min >= whole.min).all() and (e.max <= whole.max).all() for e in [*shapes, *beside])
-
-
-@pytest.mark.parametrize(("names", "texts"), [(STACK, ()), (HEAD, ["8 x 64 x 7 x 7, C = 0.12", "8 x 64", "8 x 10"])])
-def test_modules_stand_below_each_other_in_order(names: list[str | tuple[str, str]], texts: list[str]) -> None:
-    ax = draw_modules(None, names, texts)
-    first = [n if isinstance(n, str) else n[0] for n in names]
-    assert [b.get_gid() for b in boxes(ax)] == [f"module {k} {name}" for k, name in enumerate(first)]
-    heights = [b.get_y() for b in boxes(ax)]
-    assert heights == sorted(heights, reverse=True)
-    assert len(arrows(ax)) == len(names) - 1
-    assert [t.get_text() for t in ax.texts if str(t.get_gid()).startswith("text")] == list(texts)
-    assert_apart_and_inside(ax)
-
-
-def test_modules_of_one_class_have_one_tint() -> None:
-    tints = {b.get_gid(): b.get_facecolor() for b in boxes(draw_modules(None, [*STACK, "ReLU", "AvgPool2d"]))}
-    assert tints["module 1 ReLU"] == tints["module 5 ReLU"]
-    assert tints["module 0 node 2"] == tints["module 4 node 3"] == (1, 1, 1, 1)
-    assert len(set(tints.values())) == 5
-
-
-def test_stacks_side_by_side_have_one_scale_and_are_level() -> None:
-    figure, (axes,) = new_figure(6, 4, 1, 2)
-    for ax, names in zip(axes, [STACK, STACK[1:3]], strict=True):
-        draw_modules(ax, names).set_title("an operation")
-        assert_apart_and_inside(ax)
-    figure.draw_without_rendering()
-    first, second = (boxes(ax)[0].get_window_extent() for ax in axes)
-    assert first.y1 == pytest.approx(second.y1, abs=0.5)
-    assert first.height == pytest.approx(second.height)
-
-
-def test_every_arrow_needs_its_text() -> None:
-    with pytest.raises(ValueError, match="2 texts for 4 arrows: give one for each arrow"):
-        draw_modules(None, STACK, ["a", "b"])
 
 
 @pytest.mark.parametrize(("cells", "reductions"), NETWORKS)

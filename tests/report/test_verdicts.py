@@ -1,15 +1,12 @@
-"""Verdicts for a reader: in a notebook, as text, as a table."""
+"""Verdicts for a reader: in a notebook and as text."""
 
 from __future__ import annotations
 
-import math
-
 import pytest
 
-from nas_core import papers
 from nas_core.claims.verdict import VERDICTS, Null, Verdict
 from nas_core.errors import UserError
-from nas_core.report.verdicts import URGENCY, Verdicts, exact_line, findings, verdict_table, verdict_text
+from nas_core.report.verdicts import URGENCY, Verdicts, exact_line, findings, verdict_text
 
 HOLDS = Verdict("C-W12", "holds", 1.0, ">= 1", met=1, n=1)
 BROKEN = Verdict("C-W2", "fails", 1.0, "<= 0", met=0, n=1)
@@ -70,17 +67,6 @@ def test_text_is_short_and_in_the_same_order() -> None:
     assert repr(Verdicts([HOLDS])) == "1 of 1 exact claim holds"
 
 
-def test_the_table_has_all_of_it() -> None:
-    table = verdict_table([UNSURE, HOLDS])
-    assert table.index.name == "claim"
-    row = table.loc["C-W12a"]
-    assert row["sentence"] == papers.claims()["sentence"]["C-W12a"]
-    numbers = row[["value", "low", "high", "p_holds", "null value", "p"]]
-    assert numbers.tolist() == [0.886, 0.79, 0.99, 0.42, 0.16, 0.002]
-    assert (row["met"], row["null"]) == ("3 of 5 seeds", "operations shuffled on every edge")
-    assert math.isnan(table.loc["C-W12", "low"])
-
-
 def test_unknown_claims_are_named() -> None:
     with pytest.raises(UserError, match=r"no claim C-XX in claims\.csv"):
-        verdict_table([Verdict("C-XX", "holds")])
+        verdict_text([Verdict("C-XX", "holds")])
