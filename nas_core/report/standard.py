@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import Collection, LineCollection, PathCollection, PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch, Rectangle
+from matplotlib.patches import Patch, Rectangle, StepPatch
 from matplotlib.text import Text
 
 from nas_core.report.style import use_style
@@ -95,6 +95,8 @@ def _numbers_of(artist: Artist) -> np.ndarray:
     """The numbers that an artist shows; those along an axis of categories, 0, 1, 2, ..., are left out."""
     if isinstance(artist, Line2D):
         return _without_positions(np.column_stack([artist.get_xdata(orig=False), artist.get_ydata(orig=False)]))
+    if isinstance(artist, StepPatch):
+        return np.asarray(artist.get_data()[0], dtype=float)
     if isinstance(artist, Rectangle):
         return np.array([artist.get_height()]) if _upright(artist) else np.array([artist.get_width()])
     if isinstance(artist, PathCollection):

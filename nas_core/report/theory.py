@@ -17,20 +17,31 @@ DASHED = SERIES[1][1]
 ZERO: dict[str, Any] = {"color": GREY, "lw": 0.8, "gid": GUIDE}
 
 
-@use_style()
-def second_paths(parts: pd.DataFrame) -> Figure:
-    """Second-path terms of two edges into a node against each other, and their sizes beside those of the first path.
+def second_path_table(parts: pd.DataFrame) -> pd.DataFrame:
+    """What :func:`second_paths` draws: in panel a the terms of every network, in panel b how many lie in each bin.
 
     ``parts``: of every network the columns "first path, edge 0", "second path, edge 0" and "second path, edge 1".
     """
+    bins = np.linspace(-0.1, 0.1, 41)
+    counts = pd.DataFrame({"bin from": bins[:-1], "bin to": bins[1:]})
+    for name in ("first path", "second path"):
+        clipped = parts[f"{name}, edge 0"].clip(bins[0], bins[-1])
+        counts[name] = np.histogram(clipped, bins)[0]
+    return pd.concat([parts.assign(panel="a"), counts.assign(panel="b")], ignore_index=True)
+
+
+@use_style()
+def second_paths(table: pd.DataFrame) -> Figure:
+    """Draw a :func:`second_path_table`: second-path terms of two edges into a node, and how large both paths are."""
+    parts = table[table.panel == "a"]
+    counts = table[table.panel == "b"]
     figure, ((left, right),) = new_figure(7.0, 2.9, 1, 2)
     left.axline((0, 0), slope=-1, **ZERO)
     left.plot(parts["second path, edge 0"], parts["second path, edge 1"], "o", ms=3, color=ONE)
     left.set(xlabel="edge 0, second path", ylabel="edge 1, second path", title="(a) opposite numbers")
-    bins = np.linspace(-0.1, 0.1, 41)
+    edges = [*counts["bin from"], counts["bin to"].iloc[-1]]
     for name, colour in (("first path", OTHER), ("second path", ONE)):
-        values = parts[f"{name}, edge 0"].clip(bins[0], bins[-1])
-        right.stairs(np.histogram(values, bins)[0], bins, color=colour, lw=1.4, label=name)
+        right.stairs(counts[name], edges, color=colour, lw=1.4, label=name)
     right.set(
         xlabel="part of the cost of edge 0 (clipped at ±0.1)", ylabel="networks", title="(b) zero on average only"
     )

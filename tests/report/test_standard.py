@@ -31,6 +31,7 @@ DRAWN = {
     "lying bars": lambda ax: ax.barh(["a", "b", "c"], TABLE.y),
     "band": lambda ax: ax.fill_between(TABLE.x, TABLE.low, TABLE.high),
     "sticks": lambda ax: ax.vlines(TABLE.x, TABLE.low, TABLE.high),
+    "steps": lambda ax: ax.stairs(TABLE.y, [0, 1, 2, 3]),
     "image": lambda ax: ax.imshow([[0.25, 1 / 3], [0.125, 0.1]]),
     "mesh": lambda ax: ax.pcolormesh(np.array([[0.25, 1 / 3], [0.125, np.nan]])),
 }

@@ -100,7 +100,7 @@ def test_edge_0_1_of_the_modified_cell_has_no_cost_path() -> None:
 def pictures() -> dict[str, tuple[Figure, pd.DataFrame]]:
     """Every picture of the theory with the table that it was drawn from."""
     names = ["first path, edge 0", "second path, edge 0", "second path, edge 1"]
-    parts = pd.DataFrame(RANDOM.normal(0, 0.03, (40, 3)), columns=names)
+    terms = theory.second_path_table(pd.DataFrame(RANDOM.normal(0, 0.03, (40, 3)), columns=names))
     by_eps = pd.DataFrame(itertools.product(WIRING_ORDER[1:], [1e-8, 1e-6, 1e-4]), columns=["operation", "eps"])
     by_eps["relative residual"] = by_eps.eps * RANDOM.uniform(1, 2, len(by_eps))
     split = pd.DataFrame(
@@ -112,7 +112,7 @@ def pictures() -> dict[str, tuple[Figure, pd.DataFrame]]:
     skips["output + skip"] = skips.edges
     series = pd.DataFrame(RANDOM.normal(size=(9, 3)), columns=["edge costs", "L - H", "held-out C"]).rename_axis("step")
     return {
-        "second paths": (theory.second_paths(parts), parts.assign(panel="a")),
+        "second paths": (theory.second_paths(terms), terms),
         "residuals": (theory.residuals(by_eps), by_eps),
         "handed out": (theory.handed_out(handed), handed),
         "with skips": (theory.with_skips(skips), skips),
