@@ -93,7 +93,7 @@ def stamp_lines(verdicts: Sequence[Verdict]) -> list[Stamped]:
 
 
 def statement(verdict: Verdict) -> str:
-    """What the paper says, and what is seen here: value, interval, seeds, and the null where it does as well."""
+    """What the paper says, and what is seen here: value, interval, seeds, how sure, and a null that does as well."""
     row = dict(papers.claims().loc[verdict.id])
     text = f"Paper: {row['short']} ({bound_in_words(row['comparison'], row['bound'], row['unit'])})."
     text += f" Here {name_of(row['unit'])}{quantity(verdict.value, row['unit'])}"
@@ -102,6 +102,8 @@ def statement(verdict: Verdict) -> str:
         text += f" (95 %: {low} to {high})"
     if verdict.met is not None and len(verdict.seeds) > 1:
         text += f", {verdict.met} of {len(verdict.seeds)} seeds"
+    if verdict.p_holds is not None:
+        text += f", P(holds) {verdict.p_holds:.2f}"
     if verdict.null is not None and verdict.null.meets:
         text += f"; no evidence, since {verdict.null.words} gives {quantity(verdict.null.value, row['unit'])}"
     return f"{text}."

@@ -77,6 +77,8 @@ def findings(verdict: Verdict) -> str:
         parts.append(f"{value}, to be {bound_in_words(row['comparison'], row['bound'], unit)}")
     if count := _count(verdict):
         parts.append(count)
+    if verdict.p_holds is not None:
+        parts.append(f"P(holds) {verdict.p_holds:.2f}")
     if verdict.null is not None:
         parts.append(null_words(verdict))
     if verdict.note:

@@ -52,11 +52,11 @@ def test_an_exact_claim_that_fails_stands_first() -> None:
 
 def test_a_statement_says_value_interval_seeds_and_a_null_that_does_as_well() -> None:
     null = Null("chance", 0.92, meets=True)
-    verdict = Verdict("C-W12a", "inconclusive", 0.89, ">= 0.9", (0, 1, 2), (0.83, 0.93), met=1, null=null)
+    verdict = Verdict("C-W12a", "inconclusive", 0.89, ">= 0.9", (0, 1, 2), (0.83, 0.93), met=1, p_holds=0.3, null=null)
     text = statement(verdict)
     assert text.startswith(f"Paper: {papers.claims()['short']['C-W12a']} (at least 90 %).")
     assert " Here 89 % (95 %: 83 % to 93 %), 1 of 3 seeds" in text
-    assert text.endswith(", 1 of 3 seeds; no evidence, since chance gives 92 %.")
+    assert text.endswith(", 1 of 3 seeds, P(holds) 0.30; no evidence, since chance gives 92 %.")
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def test_exact_claims_are_one_line() -> None:
 
 def test_findings_are_in_words() -> None:
     assert findings(UNSURE) == (
-        "89 % (95 %: 79 % to 99 %), to be at least 90 %; 3 of 5 seeds; "
+        "89 % (95 %: 79 % to 99 %), to be at least 90 %; 3 of 5 seeds; P(holds) 0.42; "
         "operations shuffled on every edge: 16 %, p = 0.002"
     )
     assert findings(WEAK).endswith("shuffled: 82 %, p = 0.24, which meets the bound as well: no evidence")
