@@ -1,10 +1,35 @@
 """Claims: from records to verdicts. One file a paper; a claim's sentence, grade and scale are in papers/claims.csv."""
 
-from nas_core.claims import snas, theory, wiring
+from nas_core.claims import (
+    snas,
+    snas_cells,
+    theory,
+    wiring,
+    wiring_ablations,
+    wiring_costs,
+    wiring_levels,
+    wiring_remedies,
+    wiring_robustness,
+)
 from nas_core.claims.check import CHECKS, Measured, evaluate, holds, per_seed
 from nas_core.claims.verdict import VERDICTS, Null, Verdict
 
-# fmt: off
 __all__ = [
-    "CHECKS", "VERDICTS", "Measured", "Null", "Verdict", "evaluate", "holds", "per_seed", "snas", "theory", "wiring",
+    "CHECKS",
+    "VERDICTS",
+    "Measured",
+    "Null",
+    "Verdict",
+    "evaluate",
+    "holds",
+    "per_seed",
+    "snas",
+    "snas_cells",
+    "theory",
+    "wiring",
+    "wiring_ablations",
+    "wiring_costs",
+    "wiring_levels",
+    "wiring_remedies",
+    "wiring_robustness",
 ]

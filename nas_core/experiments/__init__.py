@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nas_core.errors import UserError, choose
-from nas_core.experiments import snas, wiring
+from nas_core.experiments import (
+    snas,
+    snas_cells,
+    wiring,
+    wiring_ablations,
+    wiring_costs,
+    wiring_levels,
+    wiring_remedies,
+    wiring_robustness,
+)
 from nas_core.experiments.recipe import Experiment
 from nas_core.papers import PROFILES
 from nas_core.registry import Registry
@@ -18,7 +27,19 @@ TUNING_SEEDS = tuple(range(100, 110))
 SEEDS = {"smoke": 2, "paper": 10}  # reported; at laptop each run has a number of its own
 
 # Ids ending in ``r`` are reduced variants, which stand beside the named runs and never replace them.
-EXPERIMENTS: Registry[Experiment] = Registry("run", {**wiring.EXPERIMENTS, **snas.EXPERIMENTS})
+EXPERIMENTS: Registry[Experiment] = Registry(
+    "run",
+    {
+        **wiring.EXPERIMENTS,
+        **wiring_costs.EXPERIMENTS,
+        **wiring_ablations.EXPERIMENTS,
+        **wiring_levels.EXPERIMENTS,
+        **wiring_robustness.EXPERIMENTS,
+        **wiring_remedies.EXPERIMENTS,
+        **snas.EXPERIMENTS,
+        **snas_cells.EXPERIMENTS,
+    },
+)
 RUN_IDS = tuple(EXPERIMENTS)  # those of the papers
 
 

@@ -1,0 +1,1 @@
+"""Claims of SNAS on its cells: resource constraints, retraining, baselines."""

@@ -1,0 +1,1 @@
+"""Claims of the wiring paper on its ablations."""

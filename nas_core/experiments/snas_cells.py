@@ -1,0 +1,5 @@
+"""Runs of SNAS on its cells: resource constraints, retraining, baselines."""
+
+from nas_core.experiments.recipe import Experiment
+
+EXPERIMENTS: dict[str, Experiment] = {}
