@@ -15,10 +15,12 @@ from nas_core.data import Dataset
 from nas_core.probes.accuracy import Child, accuracy, genotype_gates, recalibrated
 from nas_core.probes.architecture import entropy, probabilities
 from nas_core.probes.costs import CostProbe
+from nas_core.probes.identities import IdentityProbe
 from nas_core.probes.losses import LossProbe
 from nas_core.trainers.journal import Journal
 
 PROBES = ("losses", "costs", "accuracy", "child")
+IDENTITIES = "identities"  # one more, for single paths of a network whose classifier has no bias
 EVAL_BATCH = 250  # images a batch in evaluation mode; a relaxation that draws at random draws anew for each
 
 
@@ -44,16 +46,21 @@ class Observer:
         self.journal = Journal()
         self.losses = LossProbe()
         self.costs = CostProbe(len(model.cell_type), leaks(self.space))
+        self.identities = IdentityProbe(len(model.cell_type), leaks(self.space))
 
     def see_losses(self, split: str, logits: Tensor, labels: Tensor) -> None:
         """The class logits (batch, classes) of a pass of the search."""
         if "losses" in self.chosen:
             self.losses.add(split, logits, labels)
+        if IDENTITIES in self.chosen:
+            self.identities.expect(logits, labels)
 
     def see_costs(self, gates: Tensor, cost: Tensor, output_cost: Tensor) -> None:
         """Gates and costs (layers, edges, ops) and the costs of the outputs (layers,) of a pass of the search."""
         if "costs" in self.chosen:
             self.costs.add(gates, cost, output_cost)
+        if IDENTITIES in self.chosen:
+            self.identities.add(gates, cost)
 
     def see_architecture(self, logits: Tensor) -> None:
         """Probabilities, entropies and both derivations of masked logits (cell types, edges, ops)."""
@@ -70,6 +77,8 @@ class Observer:
                 self.journal.add_row("losses", **row)
         if "costs" in self.chosen:
             self.journal.add_arrays(self.costs.close())
+        if IDENTITIES in self.chosen:
+            self.journal.add_arrays(self.identities.close())
         if "accuracy" in self.chosen:
             self._add_accuracy(epoch, "supernet", "as trained", "valid", self._supernet())
 
@@ -103,13 +112,18 @@ class Observer:
 
     def state(self) -> dict[str, Any]:
         """Journal, and what the probes have summed since the last epoch."""
-        return {"journal": self.journal.state(), "losses": self.losses.sums, "costs": self.costs.totals}
+        state = {"journal": self.journal.state(), "losses": self.losses.sums, "costs": self.costs.totals}
+        if IDENTITIES in self.chosen:
+            state["identities"] = self.identities.totals
+        return state
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Take over what :meth:`state` gave."""
         self.journal.load_state(state["journal"])
         self.losses.sums = dict(state["losses"])
         self.costs.totals = copy.deepcopy(state["costs"])
+        if IDENTITIES in self.chosen:
+            self.identities.totals = dict(state["identities"])
 
 
 def leaks(space: Space) -> Tensor:

@@ -19,6 +19,7 @@ from nas_core.experiments.deviations import (
     fields,
     in_words,
 )
+from nas_core.trainers.cost_probe import CostProbeConfig
 from nas_core.trainers.methods import AnyMethod, Resource
 from nas_core.trainers.random_search import RandomSearchConfig
 from nas_core.trainers.search_settings import SearchConfig
@@ -34,7 +35,7 @@ def every_field() -> set[str]:
     for method in METHODS:
         found |= {f"method.{name}" for name in method.model_fields}
     found |= {f"method.resource.{name}" for name in Resource.model_fields}
-    for kind in (SearchConfig, RandomSearchConfig):
+    for kind in (SearchConfig, RandomSearchConfig, CostProbeConfig):
         for name, field in kind.model_fields.items():
             settings = getattr(field.annotation, "model_fields", {})
             found |= {f"{name}.{inner}" for inner in settings} or {name} - {"method"}

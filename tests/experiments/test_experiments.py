@@ -8,7 +8,7 @@ import torch
 
 from nas_core import papers
 from nas_core.cells.operations import CANDIDATES
-from nas_core.cells.topology import darts_cell
+from nas_core.cells.topology import darts_cell, minimal_cell
 from nas_core.claims import CHECKS
 from nas_core.data import load
 from nas_core.errors import UserError
@@ -19,13 +19,19 @@ from nas_core.experiments import (
     TUNING_SEEDS,
     configs,
     reporting_seeds,
+    snas,
+    wiring,
+    wiring_costs,
 )
+from nas_core.trainers.cost_probe import CostProbeConfig
+from nas_core.trainers.methods import Uniform
 from nas_core.trainers.random_search import RandomSearchConfig
 
 FIGURES = Path(__file__).parents[2] / "figures"
 PINNED = Path(__file__).with_name("settings.json")
 SEARCHES = [run for run in RUN_IDS if run != "S-RAND"]
 NAMED = [run for run in SEARCHES if not run.endswith("r")]
+ARCHITECTURES = [run for run in (*wiring.EXPERIMENTS, *snas.EXPERIMENTS) if run in NAMED]  # whose logits learn
 
 
 @pytest.mark.parametrize("run", RUN_IDS)
@@ -90,7 +96,7 @@ def test_unknown_run_or_profile(run, profile):
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-@pytest.mark.parametrize("run", NAMED)
+@pytest.mark.parametrize("run", ARCHITECTURES)
 def test_a_profile_never_changes_what_a_named_run_is_about(run, profile):
     config = configs(run, profile)[0]
     assert config.network.topology() == darts_cell(4)
@@ -103,6 +109,28 @@ def test_a_profile_never_changes_what_a_named_run_is_about(run, profile):
     method = {"SNAS": "concrete", "DSNAS": "one-hot", "DARTS": "softmax"}
     assert config.method.relaxation == method[run.split("-")[1].rstrip("1268")]
     assert config.method.levels == ("bi-level" if "DARTS" in run else "single")
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("run", wiring_costs.EXPERIMENTS)
+def test_a_profile_never_changes_whose_costs_are_measured(run, profile):
+    """Cells, their number, candidates, uniform paths; a probe near convergence takes the run that is trained."""
+    config = configs(run, profile)[0]
+    network = config.network
+    assert network.layers == (8 if "8" in run else 1)
+    assert network.topology() == (darts_cell(4) if "8o" in run or run == "W-TH8o" else minimal_cell())
+    assert network.candidates == CANDIDATES
+    assert network.allowed == (((4, wiring_costs.NOT_SKIP),) if run == "W-TH1x" else ())
+    assert not any([network.reductions, network.head_bias, network.affine])
+    assert network.eps == (1e-8 if network.layers == 8 and network.cell == "minimal" and profile != "paper" else 1e-5)
+    assert network.order == {"W-CRB1": "crb", "W-CBR1": "cbr"}.get(run.rstrip("ic"), "rcb")
+    if isinstance(config, CostProbeConfig):
+        trained = {"W-MC1c": "W-TH1", "W-MC8mc": "W-TH8m", "W-MC8oc": "W-TH8o"}.get(run, run.rstrip("c"))
+        assert config.needs() == (tuple(configs(trained, profile, [0])) if run.endswith("c") else ())
+        assert config.networks == (1 if run.endswith("c") else 10)
+    else:
+        assert config.method == Uniform()
+        assert config.keep_weights
 
 
 @pytest.mark.parametrize(
