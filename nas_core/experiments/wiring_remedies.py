@@ -3,7 +3,7 @@
 P1 and P2 stand on DSNAS in the whole cell, P3 on bi-level DARTS in the cell of two intermediate nodes.
 """
 
-from nas_core.experiments.recipe import FIVE_OPS, Experiment, Size, tiny, wiring_search
+from nas_core.experiments.recipe import FIVE_OPS, Experiment, Size, wiring_search
 from nas_core.trainers.methods import DARTS, DSNAS, Remedy
 from nas_core.trainers.search_settings import SearchConfig
 
