@@ -23,7 +23,7 @@ COLUMNS = ["runs", "setting", "paper", "here"]
 # Sizes in pixels, crop and mirror of data sets that need not be here.
 KNOWN = {"cifar10": ("CIFAR-10, 32 × 32 pixels", "crop after padding by 4 pixels, and mirror")}
 # Fields that say which run it is, and not how it is done.
-IDENTITY = {"run", "profile", "seed", "kind", "method.method"}
+IDENTITY = {"run", "profile", "seed", "kind", "method.method", "cells.origin", "of"}
 LABELS = {
     "threads": "threads",
     "device": "device",
@@ -83,6 +83,14 @@ LABELS = {
     "cells.reductions": "reduction cells",
     "cells.channels": "channels of the first cell",
     "cells.layers": "cells stacked",
+    "cells.rule": "rule that derives the cell",
+    "cells.arch": "released architecture",
+    "cells.number": "which of the random cells",
+    "cells.genotype": "genotype",
+    "network.stem": "what precedes the cells",
+    "network.auxiliary": "weight of the auxiliary loss",
+    "network.drop_path": "dropped paths in the last epoch of a retraining",
+    "network.cutout": "side of the cutout in pixels",
     "samples": "networks drawn",
     # What follows from several fields:
     "augmentation": "crop and mirror",
@@ -182,7 +190,7 @@ def in_words(config: RunConfig) -> dict[str, str]:
 def fields(settings: Settings, before: str = "") -> Iterator[tuple[str, Any]]:
     """The fields of settings, and of those in them, by dotted name."""
     for name, value in settings:
-        if isinstance(value, Settings) and name != "estimator":
+        if isinstance(value, Settings) and name not in ("estimator", "of"):
             yield from fields(value, f"{before}{name}.")
         else:
             yield f"{before}{name}", value
