@@ -143,8 +143,8 @@ DARTS_RUNS = {
 }
 # Random cells, as many as are trained in the time of one search and one retraining.
 RANDOM_RUNS = {
-    "W-RAND8-r": _training(partial(random_search, 4, DRAWN, 5), "W-DSNAS8"),
-    "W-RAND5-r": _training(partial(random_search, 2, FOUR_OPS, 4), "W-DARTS8"),
+    "W-RAND8-r": _training(partial(random_search, 4, DRAWN, 5), "S-RAND"),
+    "W-RAND5-r": _training(partial(random_search, 2, FOUR_OPS, 4), "S-RAND"),
 }
 OTHER_BIASES = {
     "W-DSNAS8-shuffled-r": _search(partial(single_path, ON_EDGE), SHUFFLED, "W-DSNAS8"),
