@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from nas_core.errors import UserError, choose
-from nas_core.trainers import random_search, search  # noqa: F401 - defines the package's own kinds
+from nas_core.trainers import enas, random_search, search  # noqa: F401 - defines the package's own kinds
 from nas_core.trainers.settings import RunConfig
 
 
