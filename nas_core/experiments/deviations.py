@@ -24,7 +24,7 @@ COLUMNS = ["runs", "setting", "paper", "here"]
 # Sizes in pixels, crop and mirror of data sets that need not be here.
 KNOWN = {"cifar10": ("CIFAR-10, 32 × 32 pixels", "crop after padding by 4 pixels, and mirror")}
 # Fields that say which run it is, and not how it is done.
-IDENTITY = {"run", "profile", "seed", "kind", "method.method"}
+IDENTITY = {"run", "profile", "seed", "kind", "method.method", "cells.origin", "of"}
 LABELS = {
     "threads": "threads",
     "device": "device",
@@ -60,6 +60,10 @@ LABELS = {
     "method.resource.penalty": "penalty on the resources",
     "method.resource.estimator": "gradient of the resources",
     "method.resource": "resource constraint",
+    "method.remedy": "remedy for the bias of none",
+    "method.remedy.centre": "costs relative to the mean of the",
+    "method.remedy.none_free": "share of the epochs without none, at the start",
+    "method.remedy.calibrated": "scale of class logits fitted for the logits' loss",
     "weights.lr": "learning rate of the weights",
     "weights.lr_min": "its end",
     "weights.momentum": "momentum of the weights",
@@ -94,6 +98,14 @@ LABELS = {
     "cells.reductions": "reduction cells",
     "cells.channels": "channels of the first cell",
     "cells.layers": "cells stacked",
+    "cells.rule": "rule that derives the cell",
+    "cells.arch": "released architecture",
+    "cells.number": "which of the random cells",
+    "cells.genotype": "genotype",
+    "network.stem": "what precedes the cells",
+    "network.auxiliary": "weight of the auxiliary loss",
+    "network.drop_path": "dropped paths in the last epoch of a retraining",
+    "network.cutout": "side of the cutout in pixels",
     "samples": "networks drawn",
     # What follows from several fields:
     "augmentation": "crop and mirror",
@@ -219,7 +231,7 @@ def in_words(config: RunConfig) -> dict[str, str]:
 def fields(settings: Settings, before: str = "") -> Iterator[tuple[str, Any]]:
     """The fields of settings, and of those in them, by dotted name."""
     for name, value in settings:
-        if isinstance(value, Settings) and name != "estimator":
+        if isinstance(value, Settings) and name not in ("estimator", "of"):
             yield from fields(value, f"{before}{name}.")
         else:
             yield f"{before}{name}", value

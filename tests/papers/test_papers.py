@@ -109,6 +109,7 @@ def expected() -> dict[str, tuple[str, str]]:
 
 def test_exact_the_artefacts_are_complete() -> None:
     table = papers.artefacts()
+    table = table[table["kind"] != papers.STUDY]
     assert len(table) == 77
     assert Counter(table["paper"]) == {"snas": 10, "wiring": 41, "mixpath": 11, "darts-proxylessnas": 15}
     groups = {"SN-F": 7, "SN-T": 3, "WI-F": 31, "PO-": 10, "MP-T": 3, "MP-F": 6, "MP-A": 1, "MP-L": 1, "NT-": 15}
@@ -180,6 +181,20 @@ def test_exact_a_bad_artefact_is_named(column: str) -> None:
     table.loc[3, column] = "snaz"
     with pytest.raises(UserError, match=f"unknown {column} of SN-F4 .*'snaz'.*Allowed"):
         papers.check_artefacts(table)
+
+
+def test_exact_a_study_is_one_in_both_columns() -> None:
+    table = papers.artefacts().reset_index().assign(timed="false").astype(str)
+    table.loc[3, "kind"] = papers.STUDY
+    with pytest.raises(UserError, match=r"SN-F4 must have both the paper and the kind study, or neither"):
+        papers.check_artefacts(table)
+
+
+def test_exact_a_study_may_be_about_a_claim_of_a_paper() -> None:
+    known, good = papers.artefacts(), papers.claims().reset_index()
+    known.loc["ST-X"] = known.loc["WI-F1"].replace({"wiring": papers.STUDY, "figure": papers.STUDY})
+    moved = good.assign(artefact=good["artefact"].where(good["id"] != "C-W1a", "ST-X"))
+    assert papers.check_claims(moved, known)["artefact"]["C-W1a"] == "ST-X"
 
 
 def test_exact_bad_claims_are_named() -> None:
