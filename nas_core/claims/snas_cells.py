@@ -13,7 +13,15 @@ from nas_core.claims.nulls import OPERATIONS, Exchanged, Relabelled
 from nas_core.runs import Record
 
 CONSTRAINTS = Exchanged("the two constraints exchanged")
-SEARCHED = ("S-EVAL-mild", "S-EVAL-mod", "S-EVAL-agg", "S-EVAL-DARTS1")
+SEARCHED = (
+    "S-EVAL-mild",
+    "S-EVAL-mod",
+    "S-EVAL-agg",
+    "S-EVAL-DARTS1",
+    "S-EVAL-DARTS2",
+    "S-EVAL-DARTSsl",
+    "S-EVAL-ENAS",
+)
 RANDOM = ("S-EVAL-R1", "S-EVAL-R2", "S-EVAL-R3", "S-EVAL-R4")
 
 cifar_counts = cache(lambda genotype: network_counts(genotype, CIFAR))

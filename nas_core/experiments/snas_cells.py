@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from nas_core.experiments import snas
-from nas_core.experiments.recipe import Experiment, Size, darts_search
+from nas_core.experiments.recipe import Experiment, Size, cifar, darts_search, tiny
 from nas_core.trainers.methods import DARTS, Resource
 from nas_core.trainers.retraining_settings import AnyCells, Derived, Drawn, Evaluation, Released, RetrainingConfig
 from nas_core.trainers.settings import Data, RunConfig, Weights
@@ -42,7 +42,7 @@ SMOKE = RetrainSize(
     train=64, test=100, channels=4, layers=3, epochs=2, batch=32, w_lr=0.1, auxiliary=0.0, drop_path=0.2, cutout=2
 )
 LAPTOP = RetrainSize(
-    train=2000, test=4000, channels=8, layers=3, epochs=5, batch=64, w_lr=0.1, auxiliary=0.0, drop_path=0.0, cutout=2
+    train=2000, test=2000, channels=8, layers=3, epochs=4, batch=64, w_lr=0.05, auxiliary=0.0, drop_path=0.2, cutout=3
 )
 # DARTS, Sec. 3.2, and SNAS, App. G.2.
 PAPER = RetrainSize(
@@ -59,6 +59,8 @@ PAPER = RetrainSize(
     data="cifar10",
 )
 SIZES = {"smoke": SMOKE, "laptop": LAPTOP, "paper": PAPER}
+# The images of the transfer: with four times the pixels, and a square of the same share of them cut out.
+LARGER = {name: replace(SIZES[name], data="fashion14", cutout=2 * SIZES[name].cutout) for name in ("smoke", "laptop")}
 
 
 def retraining(size: RetrainSize, cells: AnyCells) -> RetrainingConfig:
@@ -102,22 +104,38 @@ def retrained_from(
     return retrained(Derived(rule=rule), with_search, reduces)
 
 
+def single_level(size: Size) -> Size:
+    """The size of a bi-level search on one level: the same images, all for both, and the same travel of the logits."""
+    return replace(size, train=size.train + size.search, search=0, alpha_lr=size.alpha_lr / 2)
+
+
+MILD_SIZES = snas.EXPERIMENTS["S-SNAS-mild"].sizes
 SEARCHES: dict[str, Experiment] = {
-    "S-SNAS-mod": Experiment(
-        lambda size: darts_search(size, MODERATE, reductions=True), snas.EXPERIMENTS["S-SNAS-mild"].sizes, SEEDS
-    ),
-    "S-SNAS-agg": Experiment(
-        lambda size: darts_search(size, AGGRESSIVE, reductions=True), snas.EXPERIMENTS["S-SNAS-mild"].sizes, SEEDS
+    "S-SNAS-mod": Experiment(lambda size: darts_search(size, MODERATE, reductions=True), MILD_SIZES, SEEDS),
+    "S-SNAS-agg": Experiment(lambda size: darts_search(size, AGGRESSIVE, reductions=True), MILD_SIZES, SEEDS),
+    "S-DARTSsl": Experiment(
+        lambda size: darts_search(size, DARTS(), reductions=True),
+        {
+            "smoke": tiny(layers=3, held_out=100),
+            "laptop": single_level(snas.EXPERIMENTS["S-DARTS1"].sizes["laptop"]),
+            "paper": snas.held_out(cifar(50, 64)),
+        },
+        SEEDS,
     ),
 }
 EVERY = {**snas.EXPERIMENTS, **SEARCHES}
-EXPERIMENTS: dict[str, Experiment] = {
-    **SEARCHES,
+# What each search ends with: SNAS and ENAS by the argmax of every edge, DARTS by its own rule.
+FOUND = {
     "S-EVAL-mild": retrained_from(EVERY, "S-SNAS-mild", "argmax"),
     "S-EVAL-mod": retrained_from(EVERY, "S-SNAS-mod", "argmax"),
     "S-EVAL-agg": retrained_from(EVERY, "S-SNAS-agg", "argmax"),
     "S-EVAL-DARTS1": retrained_from(EVERY, "S-DARTS1", "darts"),
+    "S-EVAL-DARTS2": retrained_from(EVERY, "S-DARTS2", "darts"),
+    "S-EVAL-DARTSsl": retrained_from(EVERY, "S-DARTSsl", "darts"),
+    "S-EVAL-ENAS": retrained_from(EVERY, "S-ENAS", "best drawn"),
     "S-EVAL-RAND": retrained_from(EVERY, "S-RAND", "best"),
+}
+KNOWN = {
     "S-EVAL-rel-DARTS2": retrained(Released(arch="DARTS_V2")),
     "S-EVAL-rel-mild": retrained(Released(arch="SNAS_mild")),
     "S-EVAL-rel-mod": retrained(Released(arch="SNAS_moderate")),
@@ -127,3 +145,11 @@ EXPERIMENTS: dict[str, Experiment] = {
     "S-EVAL-R3": retrained(Drawn(number=2)),
     "S-EVAL-R4": retrained(Drawn(number=3)),
 }
+# The paper's transfer is to ImageNet; here it is to larger images of the same things, at every profile.
+TRANSFERRED = {
+    "S-IMG-mild-r": retrained_from(EVERY, "S-SNAS-mild", "argmax", LARGER, "S-EVAL-mild"),
+    "S-IMG-DARTS2-r": retrained_from(EVERY, "S-DARTS2", "darts", LARGER, "S-EVAL-DARTS2"),
+    "S-IMG-R1-r": retrained(Drawn(number=0), LARGER, "S-EVAL-R1"),
+    "S-IMG-R2-r": retrained(Drawn(number=1), LARGER, "S-EVAL-R2"),
+}
+EXPERIMENTS: dict[str, Experiment] = {**SEARCHES, **FOUND, **KNOWN, **TRANSFERRED}
