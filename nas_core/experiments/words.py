@@ -35,10 +35,10 @@ def sentences(parts: Sequence[str]) -> str:
 
 def method_name(config: RunConfig) -> str:
     """What a paper calls the method of a run."""
-    if isinstance(config, RetrainingConfig):
-        return "retraining"
     if isinstance(config, ControllerConfig):
         return "ENAS"
+    if isinstance(config, RetrainingConfig):
+        return "retraining"
     if not isinstance(config, SearchConfig):
         return "random search"
     method = config.method
