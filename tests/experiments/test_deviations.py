@@ -22,6 +22,7 @@ from nas_core.experiments.deviations import (
 from nas_core.trainers.enas_settings import ControllerConfig
 from nas_core.trainers.methods import AnyMethod, Resource
 from nas_core.trainers.random_search import RandomSearchConfig
+from nas_core.trainers.retraining_settings import AnyCells, RetrainingConfig
 from nas_core.trainers.search_settings import SearchConfig
 
 METHODS = get_args(get_args(AnyMethod)[0])
@@ -35,10 +36,12 @@ def every_field() -> set[str]:
     for method in METHODS:
         found |= {f"method.{name}" for name in method.model_fields}
     found |= {f"method.resource.{name}" for name in Resource.model_fields}
-    for kind in (SearchConfig, RandomSearchConfig, ControllerConfig):
+    for cells in get_args(get_args(AnyCells)[0]):
+        found |= {f"cells.{name}" for name in cells.model_fields}
+    for kind in (SearchConfig, RandomSearchConfig, ControllerConfig, RetrainingConfig):
         for name, field in kind.model_fields.items():
             settings = getattr(field.annotation, "model_fields", {})
-            found |= {f"{name}.{inner}" for inner in settings} or {name} - {"method"}
+            found |= {f"{name}.{inner}" for inner in settings} or {name} - {"method", "cells"}
     return found
 
 

@@ -21,10 +21,11 @@ from nas_core.experiments import (
     reporting_seeds,
 )
 from nas_core.trainers.random_search import RandomSearchConfig
+from nas_core.trainers.search_settings import SearchConfig
 
 FIGURES = Path(__file__).parents[2] / "figures"
 PINNED = Path(__file__).with_name("settings.json")
-SEARCHES = [run for run in RUN_IDS if run not in ("S-RAND", "S-ENAS")]
+SEARCHES = [run for run in RUN_IDS if isinstance(configs(run, "laptop", [0])[0], SearchConfig)]
 NAMED = [run for run in SEARCHES if not run.endswith("r")]
 MINIMAL = ("W-DSNAS8m",)
 
@@ -118,7 +119,7 @@ def test_the_paper_profile_has_the_printed_settings(run, epochs, batch):
 def test_every_run_has_a_size_for_every_profile_and_seeds():
     """A reduced run has none of its own at paper, where it stays as it is at laptop."""
     for run, experiment in EXPERIMENTS.items():
-        reduced = run in SEARCHES and run not in NAMED
+        reduced = run.endswith("r")
         assert set(experiment.sizes) == set(PROFILES) - ({"paper"} if reduced else set())
         if reduced:
             assert configs(run, "paper")[0].but(profile="laptop") == configs(run, "laptop")[0]
