@@ -19,6 +19,8 @@ from nas_core.experiments import (
     TUNING_SEEDS,
     configs,
     reporting_seeds,
+    snas,
+    wiring,
 )
 from nas_core.trainers.random_search import RandomSearchConfig
 from nas_core.trainers.search_settings import SearchConfig
@@ -28,6 +30,7 @@ PINNED = Path(__file__).with_name("settings.json")
 SEARCHES = [run for run in RUN_IDS if isinstance(configs(run, "laptop", [0])[0], SearchConfig)]
 NAMED = [run for run in SEARCHES if not run.endswith("r")]
 MINIMAL = ("W-DSNAS8m",)
+ARCHITECTURES = [run for run in (*wiring.EXPERIMENTS, *snas.EXPERIMENTS) if run in NAMED]  # whose logits learn
 
 
 @pytest.mark.parametrize("run", RUN_IDS)
@@ -90,7 +93,7 @@ def test_unknown_run_or_profile(run, profile):
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-@pytest.mark.parametrize("run", NAMED)
+@pytest.mark.parametrize("run", ARCHITECTURES)
 def test_a_profile_never_changes_what_a_named_run_is_about(run, profile):
     config = configs(run, profile)[0]
     assert config.network.topology() == darts_cell(2 if run in MINIMAL else 4)
