@@ -128,7 +128,7 @@ def summed_cost(record: Record, name: str = "edge_cost") -> np.ndarray:
     return record.array(name).sum((1, 2))
 
 
-@check("C-W10f", "W-DARTS8", null=Control("the single-level control", "W-DARTSslr"))
+@check("C-W10f", "W-DARTS8", null=Control("the single-level control", "W-DARTS8sl"))
 def cost_rises_above_zero(record: Record) -> float:
     """The smaller of the summed cost's fitted rise over the last half and its mean over the last tenth, nats."""
     cost = summed_cost(record)

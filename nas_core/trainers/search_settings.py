@@ -57,6 +57,8 @@ class SearchConfig(RunConfig):
                 raise UserError(f"run {self.run!r}: the probe {probe!r} needs {split} images; data.{split} is 0")
         if (self.method.levels == "bi-level") != (self.data.search > 0):
             raise UserError(f"run {self.run!r}: bi-level search needs search images, single-level search takes none")
+        if self.method.remedy is not None and "none" not in self.network.candidates:
+            raise UserError(f"run {self.run!r}: a remedy for none needs none among the candidates")
         if self.data.train < self.batch or 0 < self.data.search < self.batch:
             raise UserError(f"run {self.run!r}: a batch of {self.batch} needs at least as many images in every half")
         return self
