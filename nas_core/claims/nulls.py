@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 from nas_core.claims.seeds import RESAMPLES, estimate
@@ -75,10 +76,14 @@ class Shuffled:
         for _ in range(DRAWS):
             numbers = []
             for of_seed in zip(*sample.of_runs, strict=True):
-                altered = [Altered(record, self.change, rng) for record in of_seed]
+                altered = [self.altered(record, rng) for record in of_seed]
                 numbers.append(sample.measure(*altered))
             drawn.append(estimate(np.array(numbers, dtype=float), sample.statistic))
         return _summary(np.array(drawn), sample)
+
+    def altered(self, record: Record, rng: np.random.Generator) -> "Altered":
+        """The record as a draw has it."""
+        return Altered(record, self.change, rng)
 
 
 class Altered:
@@ -98,6 +103,37 @@ class Altered:
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._record, name)
+
+
+@dataclass(frozen=True)
+class ShuffledTables(Shuffled):
+    """The claim's records with the epochs of their tables changed by ``change``, :data:`DRAWS` times."""
+
+    def altered(self, record: Record, rng: np.random.Generator) -> "Altered":
+        """The record as a draw has it."""
+        return AlteredTables(record, self.change, rng)
+
+
+class AlteredTables(Altered):
+    """A record whose tables have their epochs in another order; all else is the record's."""
+
+    def __init__(self, record: Record, change: Change, rng: np.random.Generator) -> None:
+        super().__init__(record, change, rng)
+        self._tables: dict[str, pd.DataFrame] = {}
+
+    def array(self, name: str) -> np.ndarray:
+        """The record's own."""
+        return self._record.array(name)
+
+    def table(self, name: str) -> pd.DataFrame:
+        """The table ``name``, changed once: every epoch's rows stand where another epoch's were."""
+        if name not in self._tables:
+            table = self._record.table(name)
+            epochs = table["epoch"].unique()
+            renamed = dict(zip(self._change(epochs, self._rng), epochs, strict=True))
+            moved = table.assign(epoch=table["epoch"].map(renamed))
+            self._tables[name] = moved.sort_values("epoch", kind="stable")
+        return self._tables[name]
 
 
 def operations(prob: np.ndarray, rng: np.random.Generator) -> np.ndarray:

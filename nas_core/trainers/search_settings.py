@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from nas_core.backends.formulations import FORMULATIONS, possible
 from nas_core.errors import UserError
 from nas_core.trainers.methods import AnyMethod, Exact, Reinforce, SecondOrder
-from nas_core.trainers.observer import PROBES
+from nas_core.trainers.observer import CALIBRATION, PROBES
 from nas_core.trainers.settings import TAG, Alpha, Data, Network, RunConfig, Weights, one_of
 
 
@@ -38,7 +38,9 @@ class SearchConfig(RunConfig):
     alpha: Alpha = Field(description="optimiser of the logits")
     epochs: int = Field(gt=0, description="passes over the training images")
     batch: int = Field(gt=0, description="images a step; an incomplete last batch is dropped")
-    probes: tuple[Annotated[str, one_of("probe", PROBES)], ...] = Field((), description="what is recorded besides")
+    probes: tuple[Annotated[str, one_of("probe", (*PROBES, CALIBRATION))], ...] = Field(
+        (), description="what is recorded besides"
+    )
     formulation: Annotated[str, one_of("formulation", FORMULATIONS)] = Field(
         default_factory=usual_formulation, description="of the supernet: plain, fused, or native by name only"
     )

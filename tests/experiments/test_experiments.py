@@ -8,7 +8,7 @@ import torch
 
 from nas_core import papers
 from nas_core.cells.operations import CANDIDATES
-from nas_core.cells.topology import darts_cell
+from nas_core.cells.topology import darts_cell, minimal_cell
 from nas_core.claims import CHECKS
 from nas_core.data import load
 from nas_core.errors import UserError
@@ -29,6 +29,7 @@ FIGURES = Path(__file__).parents[2] / "figures"
 PINNED = Path(__file__).with_name("settings.json")
 SEARCHES = [run for run in RUN_IDS if isinstance(configs(run, "laptop", [0])[0], SearchConfig)]
 NAMED = [run for run in SEARCHES if not run.endswith("r")]
+ARCHITECTURES = [run for run in (*wiring.EXPERIMENTS, *snas.EXPERIMENTS) if run in NAMED]  # whose logits learn
 MINIMAL = ("W-DSNAS8m",)
 ARCHITECTURES = [run for run in (*wiring.EXPERIMENTS, *snas.EXPERIMENTS) if run in NAMED]  # whose logits learn
 
@@ -108,6 +109,28 @@ def test_a_profile_never_changes_what_a_named_run_is_about(run, profile):
     assert config.method.levels == ("bi-level" if run in ("W-DARTS8", "S-DARTS1") else "single")
 
 
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_profile_never_changes_what_the_runs_on_two_halves_are_about(profile):
+    """Minimal cells whose logits are equal and rest, no skip on edge 4; the control has all images on one level."""
+    ours, control = (configs(run, profile)[0] for run in ("W-DTH8m", "W-DTH8m-slr"))
+    for config in (ours, control):
+        network = config.network
+        assert network.topology() == minimal_cell()
+        assert network.candidates == CANDIDATES
+        assert set(CANDIDATES) - set(dict(network.allowed)[4]) == {"skip_connect"}
+        assert not network.head_bias
+        assert not config.method.update_alpha
+        assert config.method.relaxation == "softmax"
+        assert config.alpha.init_std == 0
+    assert (ours.method.levels, control.method.levels) == ("bi-level", "single")
+    if profile == "laptop":
+        assert control.data.train == ours.data.train + ours.data.search
+        steps = [config.epochs * config.steps_per_epoch for config in (ours, control)]
+        assert steps[1] == pytest.approx(steps[0], rel=0.1)
+        fields = {"run": ours.run, "seed": ours.seed, "method": ours.method, "data": ours.data, "epochs": ours.epochs}
+        assert control.but(**fields) == ours
+
+
 @pytest.mark.parametrize(
     ("run", "epochs", "batch"), [("W-SNAS8", 150, 96), ("W-DARTS8", 50, 96), ("S-SNAS-mild", 150, 64)]
 )
@@ -162,6 +185,7 @@ PAPER = {
     "W-DSNAS8": SINGLE | WIRING | {"method.cost_clamp": 5.0},
     "W-DSNAS8m": SINGLE | WIRING | {"method.cost_clamp": 5.0, "network.layers": 8, "network.nodes": 2},
     "W-DARTS8": BI_LEVEL | HALVES | WIRING,
+    "W-DTH8m": BI_LEVEL | HALVES | WIRING | {"batch": 64, "alpha.init_std": 0.0, "network.layers": 8},
     "S-SNAS-mild": SINGLE | CELLS | ANNEALED | MILD | {"method.resource.estimator": "reparametrised"},
     "S-DARTS1": BI_LEVEL | HALVES | CELLS,
     "S-DARTS2": {k: v for k, v in BI_LEVEL.items() if k != "method.levels"} | HALVES | CELLS | SECOND,
