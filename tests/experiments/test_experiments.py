@@ -47,10 +47,11 @@ def test_statistical_claims_rest_on_five_seeds_or_more(run):
     assert [config.seed for config in configs(run, "laptop")] == list(reporting_seeds(run, "laptop"))
 
 
-def test_runs_that_a_claim_compares_have_the_same_seeds():
+def test_runs_that_a_claim_compares_share_the_seeds_of_the_one_that_has_the_fewest():
     for profile in PROFILES:
         for claim, check in CHECKS.items():
-            assert len({reporting_seeds(run, profile) for run in check.runs}) <= 1, (claim, profile)
+            seeds = [set(reporting_seeds(run, profile)) for run in check.runs]
+            assert not seeds or min(seeds, key=len) == set.intersection(*seeds), (claim, profile)
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -105,8 +106,8 @@ def test_a_profile_never_changes_what_a_named_run_is_about(run, profile):
     assert config.method.update_alpha
     assert config.method.update_theta
     method = {"SNAS": "concrete", "DSNAS": "one-hot", "DARTS": "softmax"}
-    assert config.method.relaxation == method[run.split("-")[1].rstrip("1268msl")]
-    assert config.method.levels == ("bi-level" if run in ("W-DARTS8", "S-DARTS1") else "single")
+    assert config.method.relaxation == method[run.split("-")[1].removesuffix("sl").rstrip("1268m")]
+    assert config.method.levels == ("bi-level" if "DARTS" in run and not run.endswith("sl") else "single")
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -231,7 +232,9 @@ def test_committed_keys_are_those_of_the_runs():
         for run in drawn:
             expected += [config.key() for config in configs(run, content["profile"])]
         assert content["runs"] == expected, path.name
-        assert bool(content["runs"]) == bool(listed), path.name
+        # What is shown beside an item may be the paper's own; the item that is only printed is the table for ImageNet.
+        if content["id"] in runs_of.index and content["id"] != "SN-T3":
+            assert bool(content["runs"]) == bool(listed), path.name
 
 
 def test_artefacts_name_runs_that_there_are():
