@@ -15,6 +15,7 @@ from nas_core.experiments import PROFILES, RUN_IDS, TUNING_SEEDS, configs, repor
 from nas_core.files import repository
 from nas_core.runs import location
 from nas_core.trainers.devices import check_name
+from nas_core.trainers.enas_settings import ControllerConfig
 from nas_core.trainers.methods import Exact, SecondOrder
 from nas_core.trainers.retraining_settings import RetrainingConfig
 from nas_core.trainers.search_settings import SearchConfig
@@ -73,9 +74,10 @@ class Choice:
             config = config.but(of=self._as_chosen(config.of))
         if self.device:
             config = config.but(device=self.device)
-        if not self.formulation or not isinstance(config, SearchConfig):
+        if not self.formulation or not isinstance(config, SearchConfig | ControllerConfig):
             return config
-        if isinstance(config.method, SecondOrder) and isinstance(config.method.estimator, Exact):
+        method = getattr(config, "method", None)
+        if isinstance(method, SecondOrder) and isinstance(method.estimator, Exact):
             return config
         try:
             return config.but(formulation=self.formulation)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from nas_core import data
+from nas_core.trainers.enas_settings import ControllerConfig
 from nas_core.trainers.methods import DARTS, DSNAS, SNAS, ProxylessNAS, Reinforce, SecondOrder, Uniform
 from nas_core.trainers.retraining_settings import RetrainingConfig
 from nas_core.trainers.search_settings import SearchConfig
@@ -34,6 +35,8 @@ def sentences(parts: Sequence[str]) -> str:
 
 def method_name(config: RunConfig) -> str:
     """What a paper calls the method of a run."""
+    if isinstance(config, ControllerConfig):
+        return "ENAS"
     if isinstance(config, RetrainingConfig):
         return "retraining"
     if not isinstance(config, SearchConfig):
