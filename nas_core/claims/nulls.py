@@ -79,7 +79,7 @@ class Shuffled:
                 altered = [self.altered(record, rng) for record in of_seed]
                 numbers.append(sample.measure(*altered))
             drawn.append(estimate(np.array(numbers, dtype=float), sample.statistic))
-        return _summary(np.array(drawn), sample)
+        return summary(np.array(drawn), sample)
 
     def altered(self, record: Record, rng: np.random.Generator) -> "Altered":
         """The record as a draw has it."""
@@ -262,7 +262,7 @@ class Beside:
         return Outcome(float(np.mean(sample.measured[self.claim])), None)
 
 
-def _summary(drawn: np.ndarray, sample: Sample) -> Outcome | None:
+def summary(drawn: np.ndarray, sample: Sample) -> Outcome | None:
     """The outcome of draws of the estimate, (draws,), of which some may have had nothing to measure."""
     drawn = drawn[~np.isnan(drawn)]
     if len(drawn) < 2:
