@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
-import pandas as pd
+from pandas import DataFrame
 from scipy import stats
 
 from nas_core.claims.seeds import RESAMPLES, estimate
@@ -119,17 +119,17 @@ class AlteredTables(Altered):
 
     def __init__(self, record: Record, change: Change, rng: np.random.Generator) -> None:
         super().__init__(record, change, rng)
-        self._tables: dict[str, pd.DataFrame] = {}
+        self._tables: dict[str, DataFrame] = {}
 
     def array(self, name: str) -> np.ndarray:
         """The record's own."""
         return self._record.array(name)
 
-    def table(self, name: str) -> pd.DataFrame:
+    def table(self, name: str) -> DataFrame:
         """The table ``name``, changed once: every epoch's rows stand where another epoch's were."""
         if name not in self._tables:
             table = self._record.table(name)
-            epochs = table["epoch"].unique()
+            epochs = np.unique(table["epoch"])
             renamed = dict(zip(self._change(epochs, self._rng), epochs, strict=True))
             moved = table.assign(epoch=table["epoch"].map(renamed))
             self._tables[name] = moved.sort_values("epoch", kind="stable")
@@ -177,7 +177,7 @@ class Relabelled:
                 order = rng.permutation(len(of_seed))
                 numbers.append(sample.measure(*(of_seed[i] for i in order)))
             drawn.append(estimate(np.array(numbers, dtype=float), sample.statistic))
-        return _summary(np.array(drawn), sample)
+        return summary(np.array(drawn), sample)
 
 
 @dataclass(frozen=True)
