@@ -66,26 +66,42 @@ def test_p1_and_p2_are_recognised_and_their_absence_too(claim):
     assert evaluate(claim, {"W-DSNAS8": absent}).verdict == "fails"
 
 
-@pytest.mark.parametrize("claim", ["C-W13a", "C-W13b", "C-W14a", "C-W14b"])
+@pytest.mark.parametrize("claim", ["C-PO2", "C-PO2b", "C-PO2c", "C-PO2d"])
+def test_the_poster_speaks_of_both_methods_on_one_level(claim):
+    """One method that has the pattern is not enough."""
+    dsnas = [wiring("W-DSNAS8", P1_AND_P2, seed=s) for s in SEEDS]
+    there = [wiring("W-SNAS8", P1_AND_P2, seed=s) for s in SEEDS]
+    absent = [wiring("W-SNAS8", [NOTHING, *[ALL] * 6] if claim == "C-PO2b" else [NOTHING] * 7, seed=s) for s in SEEDS]
+    assert evaluate(claim, {"W-SNAS8": there, "W-DSNAS8": dsnas}).verdict == "holds"
+    assert evaluate(claim, {"W-SNAS8": absent, "W-DSNAS8": dsnas}).verdict == "fails"
+    assert evaluate(claim, {"W-SNAS8": dsnas, "W-DSNAS8": absent}).verdict == "fails"
+
+
+def test_a_method_that_drops_no_input_edge_leaves_the_poster_nothing_to_measure():
+    snas, dsnas = wiring("W-SNAS8", P1_AND_P2), wiring("W-DSNAS8", [NOTHING] * 7)
+    assert np.isnan(per_seed("C-PO2b", [snas], [dsnas]))
+
+
+@pytest.mark.parametrize("claim", ["C-W13a", "C-W13b", "C-W14a", "C-W14b", "C-PO2e", "C-PO2f"])
 def test_p3_is_recognised_and_its_absence_too(claim):
     there = [wiring("W-DARTS8", P3, seed=s) for s in SEEDS]
     absent = [wiring("W-DARTS8", P3[::-1], seed=s) for s in SEEDS]
-    control = [wiring("W-DARTSslr", [NOTHING] * 7, seed=s) for s in SEEDS]
-    verdict = evaluate(claim, {"W-DARTS8": there, "W-DARTSslr": control})
+    control = [wiring("W-DARTS8sl", [NOTHING] * 7, seed=s) for s in SEEDS]
+    verdict = evaluate(claim, {"W-DARTS8": there, "W-DARTS8sl": control})
     assert verdict.verdict == "holds"
     assert verdict.null.value == 0
     assert verdict.p_value <= 1 / 32
-    assert evaluate(claim, {"W-DARTS8": absent, "W-DARTSslr": control}).verdict == "fails"
+    assert evaluate(claim, {"W-DARTS8": absent, "W-DARTS8sl": control}).verdict == "fails"
 
 
 def test_runs_with_other_numbers_of_seeds_are_paired_by_seed():
     """Seed 2 is the only one that both runs have."""
     run = [wiring("W-DARTS8", P3, seed=s) for s in (0, 1, 2)]
-    control = [wiring("W-DARTSslr", series, seed=s) for s, series in ((3, P3), (2, P3))]
+    control = [wiring("W-DARTS8sl", series, seed=s) for s, series in ((3, P3), (2, P3))]
     assert per_seed("C-W13b", run, control) == pytest.approx([0], abs=0.1)
-    verdict = evaluate("C-W13b", {"W-DARTS8": run, "W-DARTSslr": control})
+    verdict = evaluate("C-W13b", {"W-DARTS8": run, "W-DARTS8sl": control})
     assert (verdict.seeds, verdict.n) == ((2,), 1)
-    assert evaluate("C-W13b", {"W-DARTS8": run[:2], "W-DARTSslr": control}).verdict == "not run"
+    assert evaluate("C-W13b", {"W-DARTS8": run[:2], "W-DARTS8sl": control}).verdict == "not run"
 
 
 def test_most_edges_in_the_beginning():
@@ -111,7 +127,7 @@ def test_the_start_does_not_count_as_early():
 
 def test_the_start_does_not_count_in_trends():
     rising = wiring("W-DARTS8", [ALL, NOTHING, {4}, {4, 7}])
-    falling = wiring("W-DARTSslr", [NOTHING, {1, 2, 4}, {1, 4}, {4}])
+    falling = wiring("W-DARTS8sl", [NOTHING, {1, 2, 4}, {1, 4}, {4}])
     assert per_seed("C-W13b", [rising], [falling]) == pytest.approx(2)
     late = wiring("W-DARTS8", [ALL, NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, ALL])
     assert per_seed("C-W14b", [late]) == 1
@@ -130,13 +146,13 @@ def test_recovery_begins_where_the_seed_itself_dropped_most():
 
 
 def test_the_exception_to_p2_is_an_edge_that_comes_back():
-    minimal = wiring("W-DSNAS8r", [NOTHING, {4}, {4}, NOTHING])
+    minimal = wiring("W-DSNAS8m", [NOTHING, {4}, {4}, NOTHING])
     assert per_seed("C-WP2x", [minimal]) == 1
-    assert per_seed("C-WP2x", [wiring("W-DSNAS8r", [{4}, NOTHING, {4}, {4}])]) == 0
-    assert per_seed("C-WP2x", [wiring("W-DSNAS8r", [{4}, NOTHING, NOTHING, NOTHING])]) == 0, "the start does not count"
-    found = [minimal, *(wiring("W-DSNAS8r", [NOTHING] * 4, seed=s) for s in range(1, 6))]
-    assert evaluate("C-WP2x", {"W-DSNAS8r": found}).verdict == "holds"  # one seed is enough
-    assert evaluate("C-WP2x", {"W-DSNAS8r": found[1:]}).verdict == "inconclusive"  # none of few seeds proves nothing
+    assert per_seed("C-WP2x", [wiring("W-DSNAS8m", [{4}, NOTHING, {4}, {4}])]) == 0
+    assert per_seed("C-WP2x", [wiring("W-DSNAS8m", [{4}, NOTHING, NOTHING, NOTHING])]) == 0, "the start does not count"
+    found = [minimal, *(wiring("W-DSNAS8m", [NOTHING] * 4, seed=s) for s in range(1, 6))]
+    assert evaluate("C-WP2x", {"W-DSNAS8m": found}).verdict == "holds"  # one seed is enough
+    assert evaluate("C-WP2x", {"W-DSNAS8m": found[1:]}).verdict == "inconclusive"  # none of few seeds proves nothing
 
 
 def test_an_edge_is_lost_where_none_has_more_than_half():
