@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
-import pandas as pd
 from scipy import stats
 
 from nas_core.claims.seeds import RESAMPLES, estimate
@@ -79,7 +78,7 @@ class Shuffled:
                 altered = [self.altered(record, rng) for record in of_seed]
                 numbers.append(sample.measure(*altered))
             drawn.append(estimate(np.array(numbers, dtype=float), sample.statistic))
-        return _summary(np.array(drawn), sample)
+        return summary(np.array(drawn), sample)
 
     def altered(self, record: Record, rng: np.random.Generator) -> "Altered":
         """The record as a draw has it."""
@@ -103,37 +102,6 @@ class Altered:
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._record, name)
-
-
-@dataclass(frozen=True)
-class ShuffledTables(Shuffled):
-    """The claim's records with the epochs of their tables changed by ``change``, :data:`DRAWS` times."""
-
-    def altered(self, record: Record, rng: np.random.Generator) -> "Altered":
-        """The record as a draw has it."""
-        return AlteredTables(record, self.change, rng)
-
-
-class AlteredTables(Altered):
-    """A record whose tables have their epochs in another order; all else is the record's."""
-
-    def __init__(self, record: Record, change: Change, rng: np.random.Generator) -> None:
-        super().__init__(record, change, rng)
-        self._tables: dict[str, pd.DataFrame] = {}
-
-    def array(self, name: str) -> np.ndarray:
-        """The record's own."""
-        return self._record.array(name)
-
-    def table(self, name: str) -> pd.DataFrame:
-        """The table ``name``, changed once: every epoch's rows stand where another epoch's were."""
-        if name not in self._tables:
-            table = self._record.table(name)
-            epochs = table["epoch"].unique()
-            renamed = dict(zip(self._change(epochs, self._rng), epochs, strict=True))
-            moved = table.assign(epoch=table["epoch"].map(renamed))
-            self._tables[name] = moved.sort_values("epoch", kind="stable")
-        return self._tables[name]
 
 
 def operations(prob: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -177,7 +145,7 @@ class Relabelled:
                 order = rng.permutation(len(of_seed))
                 numbers.append(sample.measure(*(of_seed[i] for i in order)))
             drawn.append(estimate(np.array(numbers, dtype=float), sample.statistic))
-        return _summary(np.array(drawn), sample)
+        return summary(np.array(drawn), sample)
 
 
 @dataclass(frozen=True)
@@ -262,7 +230,7 @@ class Beside:
         return Outcome(float(np.mean(sample.measured[self.claim])), None)
 
 
-def _summary(drawn: np.ndarray, sample: Sample) -> Outcome | None:
+def summary(drawn: np.ndarray, sample: Sample) -> Outcome | None:
     """The outcome of draws of the estimate, (draws,), of which some may have had nothing to measure."""
     drawn = drawn[~np.isnan(drawn)]
     if len(drawn) < 2:

@@ -7,7 +7,8 @@ import pandas as pd
 
 from nas_core.claims.check import check
 from nas_core.claims.measures import rank_correlation, settings
-from nas_core.claims.nulls import Control, Exchanged, ShuffledTables, epochs
+from nas_core.claims.nulls import Control, Exchanged, epochs
+from nas_core.claims.shuffled_tables import ShuffledTables
 from nas_core.papers import printed
 from nas_core.probes.calibration import best_scale
 from nas_core.runs import Record
