@@ -1,4 +1,4 @@
-"""What the three edges of the simplified and the modified cell cost while paths are drawn (wiring paper, Figs 9, 27, 28).
+"""What the three edges of the simplified and the modified cell cost (wiring paper, Figures 9, 27 and 28).
 
 Edges 0, 1 and 2 of both cells are (0, 1), (0, 2) and (1, 2). Costs are drawn in 10⁻³; arrays have seeds first.
 """
@@ -34,6 +34,7 @@ LOOKS: dict[str, tuple[str, Any, str]] = {
     EDGES[2]: (INTERMEDIATE_EDGE, "-", "o"),
 }
 KINDS = {"pooling": ("max", "avg"), "convolutions": ("sep3", "dil3", "dil5", "sep5")}
+GAP_LOOKS = (("o", INTERMEDIATE_EDGE), ("D", DARK))  # of two series of gaps
 UNIT = 1e3  # costs are drawn in thousandths
 YLABEL = "cost [10⁻³]"
 
@@ -126,7 +127,9 @@ def draw_setting(ax: Axes, setting: Setting) -> Axes:
             if words[1:2] != [f"{i}-{j}"]:
                 continue
             if isinstance(artist, Text):
-                artist.set_bbox({"boxstyle": "round,pad=0.28,rounding_size=0.4", "fc": colour, "ec": "white", "lw": 0.9})
+                artist.set_bbox(
+                    {"boxstyle": "round,pad=0.28,rounding_size=0.4", "fc": colour, "ec": "white", "lw": 0.9}
+                )
                 artist.set_color(ink(colour))
             else:
                 artist.set_color(colour)
@@ -199,33 +202,43 @@ def cell_and_curve(table: pd.DataFrame, cell: Topology, paths: Mapping[str, Sequ
 
 @use_style()
 def gap_chart(table: pd.DataFrame, ax: Axes, *, x: str, hue: str = "") -> Axes:
-    """Draw the cost of (1, 2) minus that of (0, 2): every seed a dot, and the mean with its 95 % interval.
+    """Draw the cost of (1, 2) minus that of (0, 2): the mean with its 95 % interval, and beside it every seed.
 
     ``table``: columns ``x``, ``hue``, ``gap``, ``mean``, ``low``, ``high`` in 10⁻³, a row a seed.
     """
-    places = {name: k for k, name in enumerate(table[x].unique())}
-    groups = table.groupby([x, hue] if hue else [x], sort=False)
+    places = list(table[x].unique())
     series = list(table[hue].unique()) if hue else [""]
-    markers = {name: look for name, look in zip(series, (("o", INTERMEDIATE_EDGE), ("D", DARK)), strict=False)}
-    for names, rows in groups:
-        of_series = names[1] if hue else ""
-        marker, colour = markers[of_series]
-        shift = 0.14 * (2 * series.index(of_series) - len(series) + 1)
-        place = places[names[0]] + shift
-        first = rows.iloc[0]
-        ax.plot([place, place], [first["low"], first["high"]], color=colour, lw=1.6, gid="interval")
-        ax.plot(place, first["mean"], marker, color=colour, ms=6, mec="white", mew=0.6, zorder=4, gid="mean")
-        spread = place + 0.07
-        ax.plot([spread] * len(rows), rows["gap"], marker, color=colour, ms=3, mfc="none", mew=0.7, gid="seeds")
-    ax.set_xticks(range(len(places)), labels=list(places))
-    ax.set_xlim(-0.5, len(places) - 0.5)
-    ax.set(ylabel="cost of (1,2) − cost of (0,2) [10⁻³]")
+    apart = 1.5 * len(series) + 0.5
+    for k, place in enumerate(places):
+        for n, name in enumerate(series):
+            rows = table[(table[x] == place) & (table[hue] == name)] if hue else table[table[x] == place]
+            marker, colour = GAP_LOOKS[n]
+            _one_gap(ax, rows, 2 * apart * k + 2 * n, marker, colour)
+    middle = len(series) - 0.75
+    ax.set_xticks([2 * apart * k + middle for k in range(len(places))], labels=places)
+    ax.set_xlim(middle - apart, 2 * apart * (len(places) - 1) + middle + apart)
+    ax.set_ylabel("cost of (1,2) − cost of (0,2) [10⁻³]")
+    ax.grid(False, axis="x")
     guide(ax, y=0)
-    handles = [Line2D([], [], ls="", marker=m, color=c, label=name) for name, (m, c) in markers.items() if name]
+    handles = [
+        Line2D([], [], ls="", marker=GAP_LOOKS[n][0], color=GAP_LOOKS[n][1], label=name)
+        for n, name in enumerate(series)
+    ]
+    handles = handles if hue else []
     handles.append(Line2D([], [], color=GREY, marker="o", lw=1.6, label="mean and its 95 % interval"))
-    handles.append(Line2D([], [], ls="", marker="o", ms=3, mfc="none", color=GREY, label="a seed"))
-    ax.legend(handles=handles, fontsize=7)
+    handles.append(Line2D([], [], ls="", marker="o", ms=3.5, mfc="none", color=GREY, label="a seed"))
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=7, columnspacing=1.2)
     return ax
+
+
+def _one_gap(ax: Axes, rows: pd.DataFrame, at: float, marker: str, colour: str) -> None:
+    """The seeds of one setting half a place beside their mean."""
+    low, mean, high = rows.iloc[0][["low", "mean", "high"]]
+    ax.plot([at, at], [low, high], color=colour, lw=1.6, gid="interval")
+    ax.plot([at], [mean], marker, color=colour, ms=6, mec="white", mew=0.6, zorder=4, gid="mean")
+    ax.plot([at + 0.5] * len(rows), rows["gap"], marker, color=colour, ms=3.5, mfc="none", mew=0.8, gid="seeds")
 
 
 def short_names(candidates: Sequence[str], allowed: np.ndarray) -> tuple[tuple[str, ...], ...]:
