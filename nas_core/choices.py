@@ -14,8 +14,10 @@ from nas_core.errors import UserError, choose
 from nas_core.experiments import PROFILES, RUN_IDS, TUNING_SEEDS, configs, reporting_seeds
 from nas_core.files import repository
 from nas_core.runs import location
+from nas_core.trainers.cost_probe import CostProbeConfig
 from nas_core.trainers.devices import check_name
-from nas_core.trainers.methods import Exact, SecondOrder
+from nas_core.trainers.enas_settings import ControllerConfig
+from nas_core.trainers.retraining_settings import RetrainingConfig
 from nas_core.trainers.search_settings import SearchConfig
 from nas_core.trainers.settings import RunConfig
 
@@ -26,8 +28,8 @@ class Choice:
     """A checked choice; anything wrong is a :class:`UserError`.
 
     ``seeds``: none means those of each run that the profile reports. ``formulation``: of the supernets; "" leaves to
-    each run its own. Runs of second order with the estimator 'exact' stay plain whatever is chosen: no other
-    formulation has it. ``device``: "" means ``$NAS_DEVICE``, or each run's own.
+    each run its own. Runs that are plain, since no other formulation can compute them, stay so whatever is chosen.
+    ``device``: "" means ``$NAS_DEVICE``, or each run's own.
     """
 
     def __init__(self, profile: str, seeds: Sequence[int] = (), formulation: str = "", device: str = "") -> None:
@@ -68,12 +70,14 @@ class Choice:
         return location() / "out" / name
 
     def _as_chosen(self, config: RunConfig) -> RunConfig:
+        if isinstance(config, RetrainingConfig) and config.of is not None:
+            config = config.but(of=self._as_chosen(config.of))
         if self.device:
             config = config.but(device=self.device)
-        if not self.formulation or not isinstance(config, SearchConfig):
+        if not self.formulation or not isinstance(config, SearchConfig | ControllerConfig | CostProbeConfig):
             return config
-        if isinstance(config.method, SecondOrder) and isinstance(config.method.estimator, Exact):
-            return config
+        if config.formulation == "plain" and self.formulation != "plain":
+            return config  # no other can compute it
         try:
             return config.but(formulation=self.formulation)
         except UserError as error:

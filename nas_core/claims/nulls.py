@@ -75,10 +75,14 @@ class Shuffled:
         for _ in range(DRAWS):
             numbers = []
             for of_seed in zip(*sample.of_runs, strict=True):
-                altered = [Altered(record, self.change, rng) for record in of_seed]
+                altered = [self.altered(record, rng) for record in of_seed]
                 numbers.append(sample.measure(*altered))
             drawn.append(estimate(np.array(numbers, dtype=float), sample.statistic))
-        return _summary(np.array(drawn), sample)
+        return summary(np.array(drawn), sample)
+
+    def altered(self, record: Record, rng: np.random.Generator) -> "Altered":
+        """The record as a draw has it."""
+        return Altered(record, self.change, rng)
 
 
 class Altered:
@@ -120,6 +124,28 @@ def epochs(array: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 OPERATIONS = Shuffled("operations shuffled on every edge", operations)
 EDGES = Shuffled("kinds of edges shuffled", edges)
 EPOCHS = Shuffled("epochs shuffled", epochs)
+
+
+@dataclass(frozen=True)
+class Relabelled:
+    """The records of a seed in random order: which run is which means nothing. :data:`DRAWS` orders."""
+
+    words: str
+    runs: tuple[str, ...] = ()
+
+    def outcome(self, sample: Sample) -> Outcome | None:
+        """The mean over draws of the estimate over seeds."""
+        assert sample.measure is not None
+        rng = np.random.default_rng(0)
+        by_seed = list(zip(*sample.of_runs, strict=True))
+        drawn = []
+        for _ in range(DRAWS):
+            numbers = []
+            for of_seed in by_seed:
+                order = rng.permutation(len(of_seed))
+                numbers.append(sample.measure(*(of_seed[i] for i in order)))
+            drawn.append(estimate(np.array(numbers, dtype=float), sample.statistic))
+        return summary(np.array(drawn), sample)
 
 
 @dataclass(frozen=True)
@@ -204,7 +230,7 @@ class Beside:
         return Outcome(float(np.mean(sample.measured[self.claim])), None)
 
 
-def _summary(drawn: np.ndarray, sample: Sample) -> Outcome | None:
+def summary(drawn: np.ndarray, sample: Sample) -> Outcome | None:
     """The outcome of draws of the estimate, (draws,), of which some may have had nothing to measure."""
     drawn = drawn[~np.isnan(drawn)]
     if len(drawn) < 2:

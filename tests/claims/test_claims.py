@@ -9,10 +9,11 @@ import pytest
 
 from nas_core import papers
 from nas_core.cells.genotype import CellGenotype, Genotype
+from nas_core.cells.operations import CANDIDATES
 from nas_core.claims import CHECKS, Verdict, evaluate, holds, per_seed
 from nas_core.claims.check import check
 from nas_core.claims.measures import first_third, median_seed, rank_correlation, turning_epoch
-from nas_core.claims.snas import mean_entropy
+from nas_core.claims.snas import mean_entropy, operation_share
 from nas_core.errors import UserError
 from nas_core.experiments import RUN_IDS, configs
 from nas_core.trainers.settings import RunConfig
@@ -175,7 +176,7 @@ COLUMNS = ["epoch", "network", "statistics", "split", "acc"]
 def apart(run):
     """Deviations by cell type and edge, (2, 14), other ones in other runs, that cancel in the mean over both axes."""
     ramp = np.linspace(-0.1, 0.1, 14)
-    between = {"S-SNAS-mild": 0.3, "S-DARTS1": -0.2}[run]
+    between = {"S-SNAS-mild": 0.3, "S-DARTS2": -0.2}.get(run, 0)
     return np.stack([ramp + between, ramp - between])
 
 
@@ -196,7 +197,7 @@ def test_snas_claims_by_hand():
     of_ours = {"supernet": 0.40, "child (argmax)": 0.43, "child (darts)": 0.1}
     of_darts = {"supernet": 0.45, "child (argmax)": 0.9, "child (darts)": 0.20}
     ours = snas("S-SNAS-mild", [0.2, 0.3, 0.4], of_ours, [nats, 1.5, 1.2, 1.0])
-    darts = snas("S-DARTS1", [0.5, 0.5, 0.5], of_darts, [nats, 2.0, 1.9, 1.8])
+    darts = snas("S-DARTS2", [0.5, 0.5, 0.5], of_darts, [nats, 2.0, 1.9, 1.8])
     assert per_seed("C-SN3c", [darts], [ours]) == pytest.approx(30)  # the first of three epochs
     assert per_seed("C-SN4a", [darts], [ours]) == pytest.approx(0)
     assert per_seed("C-SN4b", [darts], [ours]) == pytest.approx(0.8)
@@ -208,8 +209,50 @@ def test_snas_claims_by_hand():
 
 def test_darts_is_compared_early_over_a_third_of_the_epochs():
     ours = snas("S-SNAS-mild", [0.2, 0.3, 0.4, 0.5, 0.6, 0.7], {}, [1.0] * 7)
-    darts = snas("S-DARTS1", [0.4, 0.6, 0.1, 0.1, 0.1, 0.1], {}, [1.0] * 7)
+    darts = snas("S-DARTS2", [0.4, 0.6, 0.1, 0.1, 0.1, 0.1], {}, [1.0] * 7)
     assert per_seed("C-SN3c", [darts], [ours]) == pytest.approx(25)
+
+
+def test_snas_against_enas_by_hand():
+    """The final accuracy of ENAS is 0.5, which SNAS reaches in its second of four epochs, ENAS itself in its third."""
+    ours = snas("S-SNAS-mild", [0.2, 0.5, 0.4, 0.7], {}, [1.0] * 5)
+    enas = snas("S-ENAS", [0.2, 0.3, 0.6, 0.5], {}, [1.0] * 5)
+    assert per_seed("C-SN3a", [ours], [enas]) == pytest.approx(20)
+    assert per_seed("C-SN3b", [ours], [enas]) == 4 - 2
+    assert CHECKS["C-SN3b"].null.measure(enas) == 4 - 3
+    never = snas("S-SNAS-mild", [0.1] * 4, {}, [1.0] * 5)
+    assert per_seed("C-SN3b", [never], [enas]) == -1
+
+
+def test_the_controller_is_compared_with_its_copy_over_the_last_third():
+    enas = snas("S-ENAS", [0.2] * 6, {}, [1.0] * 7)
+    earned = [(t, name, 0.1 * t if name == "learning" else 0.4) for t in range(1, 7) for name in ("learning", "frozen")]
+    enas.tables["controller"] = pd.DataFrame(earned, columns=["epoch", "controller", "acc"])
+    assert per_seed("C-SN3d", [enas]) == pytest.approx(100 * (0.55 - 0.4))
+
+
+def chosen(run, normal, reduction):
+    """A record whose edges end with the operations of these indices, (14,) each, and start equal."""
+    record = snas(run, [0.2], {}, [1.0, 1.0])
+    at_end = np.stack([np.eye(8)[normal], np.eye(8)[reduction]])
+    record.arrays["prob"] = np.stack([np.full((2, 14, 8), 1 / 8), 0.01 + 0.92 * at_end])
+    return record
+
+
+def test_shares_of_operations_by_hand():
+    """Of 28 edges 7 are none and 3 of the others skip; DARTS's rule finds an edge of skips for two of 16."""
+    skip = CANDIDATES.index("skip_connect")
+    normal, reduction = np.full(14, 5), np.full(14, 5)
+    normal[7:] = 0
+    normal[[0, 1]] = reduction[0] = skip
+    ours = chosen("S-SNAS-mild", normal, reduction)
+    assert operation_share(ours, "none", "argmax") == pytest.approx([1, 7 / 28])
+    assert operation_share(ours, "skip_connect", "argmax")[1] == pytest.approx(3 / 21)
+    assert np.isnan(operation_share(ours, "skip_connect", "argmax")[0]), "where none is as likely as any it comes first"
+    assert operation_share(ours, "none", "darts") == pytest.approx([12 / 28, 12 / 28])
+    darts = chosen("S-DARTS2", [skip] * 14, [5] * 14)
+    assert per_seed("C-SN4d", [darts]) == pytest.approx(1 / 2 - 1 / 7)
+    assert per_seed("C-SN4e", [darts], [ours]) == pytest.approx(1 / 2 - 3 / 21)
 
 
 def test_mean_entropy_is_over_edges_of_both_cells():
