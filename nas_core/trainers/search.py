@@ -320,10 +320,14 @@ class Search:
         self.observer.load_state(state["observer"])
 
     def result(self) -> Result:
-        """Tables ``losses`` and ``accuracy``; arrays over epochs, those of the architecture from the start on."""
+        """Tables ``losses`` and ``accuracy``; arrays over epochs, those of the architecture from the start on.
+
+        The supernet's final weights and statistics come with them where the settings keep them.
+        """
         if self.done != self.total:
             raise RuntimeError(f"the search has done {self.done} of {self.total} steps")
-        return self.observer.journal.result()
+        kept = self.model.state_dict() if self.config.keep_weights else None
+        return self.observer.journal.result(kept)
 
 
 def _supernet(config: SearchConfig, data: Dataset, generator: Generator) -> Any:

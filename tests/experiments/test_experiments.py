@@ -21,7 +21,10 @@ from nas_core.experiments import (
     reporting_seeds,
     snas,
     wiring,
+    wiring_costs,
 )
+from nas_core.trainers.cost_probe import CostProbeConfig
+from nas_core.trainers.methods import Uniform
 from nas_core.trainers.random_search import RandomSearchConfig
 from nas_core.trainers.search_settings import SearchConfig
 
@@ -31,7 +34,6 @@ SEARCHES = [run for run in RUN_IDS if isinstance(configs(run, "laptop", [0])[0],
 NAMED = [run for run in SEARCHES if not run.endswith("r")]
 ARCHITECTURES = [run for run in (*wiring.EXPERIMENTS, *snas.EXPERIMENTS) if run in NAMED]  # whose logits learn
 MINIMAL = ("W-DSNAS8m",)
-ARCHITECTURES = [run for run in (*wiring.EXPERIMENTS, *snas.EXPERIMENTS) if run in NAMED]  # whose logits learn
 
 
 @pytest.mark.parametrize("run", RUN_IDS)
@@ -130,6 +132,28 @@ def test_a_profile_never_changes_what_the_runs_on_two_halves_are_about(profile):
         assert steps[1] == pytest.approx(steps[0], rel=0.1)
         fields = {"run": ours.run, "seed": ours.seed, "method": ours.method, "data": ours.data, "epochs": ours.epochs}
         assert control.but(**fields) == ours
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("run", wiring_costs.EXPERIMENTS)
+def test_a_profile_never_changes_whose_costs_are_measured(run, profile):
+    """Cells, their number, candidates, uniform paths; a probe near convergence takes the run that is trained."""
+    config = configs(run, profile)[0]
+    network = config.network
+    assert network.layers == (8 if "8" in run else 1)
+    assert network.topology() == (darts_cell(4) if "8o" in run or run == "W-TH8o" else minimal_cell())
+    assert network.candidates == CANDIDATES
+    assert network.allowed == (((4, wiring_costs.NOT_SKIP),) if run == "W-TH1x" else ())
+    assert not any([network.reductions, network.head_bias, network.affine])
+    assert network.eps == (1e-8 if network.layers == 8 and network.cell == "minimal" and profile != "paper" else 1e-5)
+    assert network.order == {"W-CRB1": "crb", "W-CBR1": "cbr"}.get(run.rstrip("ic"), "rcb")
+    if isinstance(config, CostProbeConfig):
+        trained = {"W-MC1c": "W-TH1", "W-MC8mc": "W-TH8m", "W-MC8oc": "W-TH8o"}.get(run, run.rstrip("c"))
+        assert config.needs() == (tuple(configs(trained, profile, [0])) if run.endswith("c") else ())
+        assert config.networks == (1 if run.endswith("c") else 10)
+    else:
+        assert config.method == Uniform()
+        assert config.keep_weights
 
 
 @pytest.mark.parametrize(
