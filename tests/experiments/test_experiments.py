@@ -43,10 +43,13 @@ def test_statistical_claims_rest_on_five_seeds_or_more(run):
     assert [config.seed for config in configs(run, "laptop")] == list(reporting_seeds(run, "laptop"))
 
 
-def test_runs_that_a_claim_compares_have_the_same_seeds():
+def test_runs_that_a_claim_compares_share_enough_seeds():
+    """A claim takes the seeds that all of its runs have."""
     for profile in PROFILES:
+        enough = 2 if profile == "smoke" else 5
         for claim, check in CHECKS.items():
-            assert len({reporting_seeds(run, profile) for run in check.runs}) <= 1, (claim, profile)
+            seeds = [set(reporting_seeds(run, profile)) for run in check.runs]
+            assert not seeds or len(set.intersection(*seeds)) >= enough, (claim, profile)
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -102,7 +105,7 @@ def test_a_profile_never_changes_what_a_named_run_is_about(run, profile):
     assert config.method.update_theta
     method = {"SNAS": "concrete", "DSNAS": "one-hot", "DARTS": "softmax"}
     assert config.method.relaxation == method[run.split("-")[1].rstrip("1268msl")]
-    assert config.method.levels == ("bi-level" if run in ("W-DARTS8", "S-DARTS1") else "single")
+    assert config.method.levels == ("bi-level" if run in ("W-DARTS8", "S-DARTS1", "S-DARTS2") else "single")
 
 
 @pytest.mark.parametrize(
