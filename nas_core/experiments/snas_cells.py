@@ -14,8 +14,8 @@ from nas_core.trainers.methods import DARTS, Resource
 from nas_core.trainers.retraining_settings import AnyCells, Derived, Drawn, Evaluation, Released, RetrainingConfig
 from nas_core.trainers.settings import Data, RunConfig, Weights
 
-MODERATE = snas.FREE.but(resource=Resource(weight=0.03))
-AGGRESSIVE = snas.FREE.but(resource=Resource(weight=0.1))
+MODERATE = snas.FREE.but(resource=Resource(weight=0.005))
+AGGRESSIVE = snas.FREE.but(resource=Resource(weight=0.03))
 SEEDS = 5
 
 
@@ -42,7 +42,7 @@ SMOKE = RetrainSize(
     train=64, test=100, channels=4, layers=3, epochs=2, batch=32, w_lr=0.1, auxiliary=0.0, drop_path=0.2, cutout=2
 )
 LAPTOP = RetrainSize(
-    train=2000, test=2000, channels=8, layers=3, epochs=4, batch=64, w_lr=0.05, auxiliary=0.0, drop_path=0.2, cutout=3
+    train=1500, test=2000, channels=8, layers=3, epochs=4, batch=64, w_lr=0.05, auxiliary=0.0, drop_path=0.2, cutout=3
 )
 # DARTS, Sec. 3.2, and SNAS, App. G.2.
 PAPER = RetrainSize(

@@ -19,6 +19,7 @@ from nas_core.experiments.deviations import (
     fields,
     in_words,
 )
+from nas_core.trainers.cost_probe import CostProbeConfig
 from nas_core.trainers.enas_settings import ControllerConfig
 from nas_core.trainers.methods import AnyMethod, Resource
 from nas_core.trainers.random_search import RandomSearchConfig
@@ -38,7 +39,7 @@ def every_field() -> set[str]:
     found |= {f"method.resource.{name}" for name in Resource.model_fields}
     for cells in get_args(get_args(AnyCells)[0]):
         found |= {f"cells.{name}" for name in cells.model_fields}
-    for kind in (SearchConfig, RandomSearchConfig, ControllerConfig, RetrainingConfig):
+    for kind in (SearchConfig, RandomSearchConfig, ControllerConfig, RetrainingConfig, CostProbeConfig):
         for name, field in kind.model_fields.items():
             settings = getattr(field.annotation, "model_fields", {})
             found |= {f"{name}.{inner}" for inner in settings} or {name} - {"method", "cells"}
