@@ -72,7 +72,7 @@ def reduced_darts(search: int) -> Size:
 SNAS_SIZE = Size(train=1000, channels=8, layers=1, epochs=24, batch=64, w_lr=2.0, alpha_lr=0.05)
 
 EXPERIMENTS = {
-    "W-SNAS8": Experiment(snas, {"smoke": tiny(), "laptop": SNAS_SIZE, "paper": cifar(150, 96)}),
+    "W-SNAS8": Experiment(snas, {"smoke": tiny(), "laptop": SNAS_SIZE, "paper": cifar(150, 96)}, seeds=20),
     "W-DSNAS8": Experiment(
         dsnas,
         {

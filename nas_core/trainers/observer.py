@@ -61,13 +61,13 @@ class Observer:
         if IDENTITIES in self.chosen:
             self.identities.expect(logits, labels)
 
-    def see_costs(self, gates: Tensor, cost: Tensor, output_cost: Tensor, *, of_weights: bool = False) -> None:
+    def see_costs(self, gates: Tensor, cost: Tensor, output_cost: Tensor, *, weights_half: bool = False) -> None:
         """Gates and costs (layers, edges, ops) and the costs of the outputs (layers,) of a pass of the search.
 
-        ``of_weights``: on images that the weights learn from while the logits have images of their own.
+        ``weights_half``: on images that the weights learn from while the logits have images of their own.
         """
         if "costs" in self.chosen:
-            probe = self.train_costs if of_weights else self.costs
+            probe = self.train_costs if weights_half else self.costs
             probe.add(gates, cost, output_cost)
         if IDENTITIES in self.chosen:
             self.identities.add(gates, cost)
