@@ -14,9 +14,9 @@ from nas_core.errors import UserError, choose
 from nas_core.experiments import PROFILES, RUN_IDS, TUNING_SEEDS, configs, reporting_seeds
 from nas_core.files import repository
 from nas_core.runs import location
+from nas_core.trainers.cost_probe import CostProbeConfig
 from nas_core.trainers.devices import check_name
 from nas_core.trainers.enas_settings import ControllerConfig
-from nas_core.trainers.methods import Exact, SecondOrder
 from nas_core.trainers.retraining_settings import RetrainingConfig
 from nas_core.trainers.search_settings import SearchConfig
 from nas_core.trainers.settings import RunConfig
@@ -28,8 +28,8 @@ class Choice:
     """A checked choice; anything wrong is a :class:`UserError`.
 
     ``seeds``: none means those of each run that the profile reports. ``formulation``: of the supernets; "" leaves to
-    each run its own. Runs of second order with the estimator 'exact' stay plain whatever is chosen: no other
-    formulation has it. ``device``: "" means ``$NAS_DEVICE``, or each run's own.
+    each run its own. Runs that are plain, since no other formulation can compute them, stay so whatever is chosen.
+    ``device``: "" means ``$NAS_DEVICE``, or each run's own.
     """
 
     def __init__(self, profile: str, seeds: Sequence[int] = (), formulation: str = "", device: str = "") -> None:
@@ -74,11 +74,10 @@ class Choice:
             config = config.but(of=self._as_chosen(config.of))
         if self.device:
             config = config.but(device=self.device)
-        if not self.formulation or not isinstance(config, SearchConfig | ControllerConfig):
+        if not self.formulation or not isinstance(config, SearchConfig | ControllerConfig | CostProbeConfig):
             return config
-        method = getattr(config, "method", None)
-        if isinstance(method, SecondOrder) and isinstance(method.estimator, Exact):
-            return config
+        if config.formulation == "plain" and self.formulation != "plain":
+            return config  # no other can compute it
         try:
             return config.but(formulation=self.formulation)
         except UserError as error:

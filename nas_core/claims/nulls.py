@@ -75,10 +75,14 @@ class Shuffled:
         for _ in range(DRAWS):
             numbers = []
             for of_seed in zip(*sample.of_runs, strict=True):
-                altered = [Altered(record, self.change, rng) for record in of_seed]
+                altered = [self.altered(record, rng) for record in of_seed]
                 numbers.append(sample.measure(*altered))
             drawn.append(estimate(np.array(numbers, dtype=float), sample.statistic))
-        return _summary(np.array(drawn), sample)
+        return summary(np.array(drawn), sample)
+
+    def altered(self, record: Record, rng: np.random.Generator) -> "Altered":
+        """The record as a draw has it."""
+        return Altered(record, self.change, rng)
 
 
 class Altered:
@@ -141,7 +145,7 @@ class Relabelled:
                 order = rng.permutation(len(of_seed))
                 numbers.append(sample.measure(*(of_seed[i] for i in order)))
             drawn.append(estimate(np.array(numbers, dtype=float), sample.statistic))
-        return _summary(np.array(drawn), sample)
+        return summary(np.array(drawn), sample)
 
 
 @dataclass(frozen=True)
@@ -226,7 +230,7 @@ class Beside:
         return Outcome(float(np.mean(sample.measured[self.claim])), None)
 
 
-def _summary(drawn: np.ndarray, sample: Sample) -> Outcome | None:
+def summary(drawn: np.ndarray, sample: Sample) -> Outcome | None:
     """The outcome of draws of the estimate, (draws,), of which some may have had nothing to measure."""
     drawn = drawn[~np.isnan(drawn)]
     if len(drawn) < 2:

@@ -154,21 +154,19 @@ def learning_shares(graph: Topology, none: np.ndarray) -> np.ndarray:
     It is not none, and its source is not zero, as a node all of whose edges drew none or read zeros is. All nodes
     reach the output. ``none``: the probability of none on every edge, (edges,); fractions (dtype object) stay exact.
     """
-    shares = 0 * none
-    for pattern in product((False, True), repeat=len(none)):  # which edges drew none
-        probability = np.where(pattern, none, 1 - none).prod()
-        shares = shares + probability * np.array(_learning(graph, pattern))
-    return shares
+    patterns = np.array(list(product((False, True), repeat=len(none))))  # which edges drew none
+    probability = np.where(patterns, none, 1 - none).prod(axis=1)
+    return (probability[:, None] * _learning(graph, patterns)).sum(0)
 
 
-def _learning(graph: Topology, is_none: tuple[bool, ...]) -> list[int]:
-    """Which edges learn, 1 or 0, where those in ``is_none`` drew none."""
-    alive = set(range(graph.inputs))
-    learning = [0] * len(is_none)
+def _learning(graph: Topology, drew_none: np.ndarray) -> np.ndarray:
+    """Which edges learn where those in ``drew_none`` drew none; both (patterns, edges), bool."""
+    learning = np.zeros_like(drew_none)
+    alive = {node: np.ones(len(drew_none), dtype=bool) for node in range(graph.inputs)}
     for node in graph.intermediate:
-        for edge in graph.incoming[node]:
+        incoming = list(graph.incoming[node])
+        for edge in incoming:
             source, _ = graph.edges[edge]
-            learning[edge] = int(not is_none[edge] and source in alive)
-        if any(learning[edge] for edge in graph.incoming[node]):
-            alive.add(node)
+            learning[:, edge] = ~drew_none[:, edge] & alive[source]
+        alive[node] = learning[:, incoming].any(axis=1)
     return learning

@@ -24,7 +24,7 @@ COLUMNS = ["runs", "setting", "paper", "here"]
 # Sizes in pixels, crop and mirror of data sets that need not be here.
 KNOWN = {"cifar10": ("CIFAR-10, 32 × 32 pixels", "crop after padding by 4 pixels, and mirror")}
 # Fields that say which run it is, and not how it is done.
-IDENTITY = {"run", "profile", "seed", "kind", "method.method", "cells.origin", "of"}
+IDENTITY = {"run", "profile", "seed", "kind", "method.method", "cells.origin", "of", "after"}
 LABELS = {
     "threads": "threads",
     "device": "device",
@@ -107,6 +107,9 @@ LABELS = {
     "network.drop_path": "dropped paths in the last epoch of a retraining",
     "network.cutout": "side of the cutout in pixels",
     "samples": "networks drawn",
+    "keep_weights": "final weights stay for a probe",
+    "networks": "networks whose costs are measured",
+    "batches": "batches for each network",
     # What follows from several fields:
     "augmentation": "crop and mirror",
     "travel": "travel of the logits (learning rate × steps)",
@@ -229,9 +232,11 @@ def in_words(config: RunConfig) -> dict[str, str]:
 
 
 def fields(settings: Settings, before: str = "") -> Iterator[tuple[str, Any]]:
-    """The fields of settings, and of those in them, by dotted name."""
+    """The fields of settings, and of those in them, by dotted name; not those of other runs."""
     for name, value in settings:
-        if isinstance(value, Settings) and name not in ("estimator", "of"):
+        if isinstance(value, RunConfig):
+            continue  # a run of its own, which is compared by itself
+        if isinstance(value, Settings) and name != "estimator":
             yield from fields(value, f"{before}{name}.")
         else:
             yield f"{before}{name}", value

@@ -71,13 +71,13 @@ def tiny(search: int = 0, layers: int = 1, held_out: int = 0) -> Size:
     )
 
 
-def cifar(epochs: int, batch: int, *, search: int = 0) -> Size:
+def cifar(epochs: int, batch: int, *, search: int = 0, layers: int = 8) -> Size:
     """The papers' size on the 50,000 training images of CIFAR-10, ``search`` of them for the logits."""
     return Size(
         train=50_000 - search,
         search=search,
         channels=16,
-        layers=8,
+        layers=layers,
         epochs=epochs,
         batch=batch,
         w_lr=0.025,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from nas_core import data
+from nas_core.trainers.cost_probe import CostProbeConfig
 from nas_core.trainers.enas_settings import ControllerConfig
 from nas_core.trainers.methods import DARTS, DSNAS, SNAS, ProxylessNAS, Reinforce, SecondOrder, Uniform
 from nas_core.trainers.retraining_settings import RetrainingConfig
@@ -39,6 +40,8 @@ def method_name(config: RunConfig) -> str:
         return "ENAS"
     if isinstance(config, RetrainingConfig):
         return "retraining"
+    if isinstance(config, CostProbeConfig):
+        return "costs before training" if config.after is None else "costs after training"
     if not isinstance(config, SearchConfig):
         return "random search"
     method = config.method
@@ -67,9 +70,12 @@ def plural(count: int, thing: str) -> str:
 
 def _group(config: RunConfig, seeds: int) -> str:
     sizes = [_images(source) for source in config.images()[:1]]
-    epochs = getattr(config, "epochs", None)
+    trained = config.after if isinstance(config, CostProbeConfig) else config
+    epochs = getattr(trained, "epochs", None)
     if epochs:
         sizes.append(plural(epochs, "epoch"))
+    if isinstance(config, CostProbeConfig):
+        sizes.append(f"{config.networks * config.batches:,} batches")
     sizes.append(plural(seeds, "seed"))
     return f"{method_name(config)} ({', '.join(sizes)})"
 

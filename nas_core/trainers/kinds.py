@@ -7,7 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from nas_core.errors import UserError
-from nas_core.trainers import enas, random_search, retraining, search  # noqa: F401 - defines the package's own kinds
+from nas_core.trainers import (  # noqa: F401 - defines the package's own kinds
+    cost_probe,
+    enas,
+    random_search,
+    retraining,
+    search,
+)
 from nas_core.trainers.known import kinds, read_settings
 from nas_core.trainers.settings import RunConfig
 

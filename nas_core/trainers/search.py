@@ -109,9 +109,12 @@ class Search:
         """The logits learn from a batch of the search half, then the weights from a training batch (DARTS)."""
         search, train = self._search_batch(), self._train_batch()
         self._architecture_step(search, train)
-        draw = self._draw_from(self.masked_logits(), "gates")
+        # The costs of learning logits are those of the images that they learn from; of frozen ones, of both halves.
+        measured = not self.method.update_alpha and "costs" in self.config.probes
+        draw = self._draw_from(self.masked_logits(), "gates", measured=measured)
         loss = self._forward(train, draw)
-        self.optimiser.step(self._of_weights(gradients(loss, self._learning_weights())))
+        weight_gradients, _ = self._measure(loss, draw, self._learning_weights(), weights_half=True)
+        self.optimiser.step(weight_gradients)
         return loss.item()
 
     def _architecture_step(self, search: Batch, train: Batch) -> None:
@@ -197,8 +200,13 @@ class Search:
             factors = kept_paths(shape, self.method.drop_path, self.generators[stream]).to(draw.gates)
         return batch.images, draw.gates, outputs, observed, factors
 
-    def _measure(self, loss: Tensor, draw: Draw, weights: Sequence[Tensor]) -> tuple[list[Tensor | None], Tensor]:
-        """Gradients of all weights, None for those not in ``weights``; the costs C = dL/dZ, (layers, edges, ops)."""
+    def _measure(
+        self, loss: Tensor, draw: Draw, weights: Sequence[Tensor], *, weights_half: bool = False
+    ) -> tuple[list[Tensor | None], Tensor]:
+        """Gradients of all weights, None for those not in ``weights``; the costs C = dL/dZ, (layers, edges, ops).
+
+        ``weights_half``: see :meth:`nas_core.trainers.observer.Observer.see_costs`.
+        """
         measured = [draw.gates, draw.outputs] if draw.gates.requires_grad else []
         found = gradients(loss, [*weights, *measured])
         of_weights = self._of_weights(found[: len(weights)])
@@ -208,7 +216,7 @@ class Search:
         # Where every edge drew none, no gate is in the graph and all costs are zero.
         cost = torch.zeros_like(draw.gates) if cost is None else cost
         output_cost = torch.zeros_like(draw.outputs) if output_cost is None else output_cost
-        self.observer.see_costs(draw.gates, cost, output_cost)
+        self.observer.see_costs(draw.gates, cost, output_cost, weights_half=weights_half)
         return of_weights, cost
 
     def _spectate(self, batch: Batch) -> None:
@@ -312,10 +320,14 @@ class Search:
         self.observer.load_state(state["observer"])
 
     def result(self) -> Result:
-        """Tables ``losses`` and ``accuracy``; arrays over epochs, those of the architecture from the start on."""
+        """Tables ``losses`` and ``accuracy``; arrays over epochs, those of the architecture from the start on.
+
+        The supernet's final weights and statistics come with them where the settings keep them.
+        """
         if self.done != self.total:
             raise RuntimeError(f"the search has done {self.done} of {self.total} steps")
-        return self.observer.journal.result()
+        kept = self.model.state_dict() if self.config.keep_weights else None
+        return self.observer.journal.result(kept)
 
 
 def _supernet(config: SearchConfig, data: Dataset, generator: Generator) -> Any:

@@ -9,8 +9,8 @@ from pydantic import Field, model_validator
 from nas_core.backends.formulations import FORMULATIONS, possible
 from nas_core.errors import UserError
 from nas_core.trainers.methods import AnyMethod, Exact, Reinforce, SecondOrder
-from nas_core.trainers.observer import PROBES
-from nas_core.trainers.settings import TAG, Alpha, Data, Network, RunConfig, Weights, one_of
+from nas_core.trainers.observer import CALIBRATION, IDENTITIES, PROBES
+from nas_core.trainers.settings import TAG, Alpha, Data, Network, RunConfig, Weights, added, one_of
 
 
 def formulations(settings: dict[str, Any]) -> tuple[str, ...]:
@@ -38,10 +38,13 @@ class SearchConfig(RunConfig):
     alpha: Alpha = Field(description="optimiser of the logits")
     epochs: int = Field(gt=0, description="passes over the training images")
     batch: int = Field(gt=0, description="images a step; an incomplete last batch is dropped")
-    probes: tuple[Annotated[str, one_of("probe", PROBES)], ...] = Field((), description="what is recorded besides")
+    probes: tuple[Annotated[str, one_of("probe", (*PROBES, CALIBRATION, IDENTITIES))], ...] = Field(
+        (), description="what is recorded besides"
+    )
     formulation: Annotated[str, one_of("formulation", FORMULATIONS)] = Field(
         default_factory=usual_formulation, description="of the supernet: plain, fused, or native by name only"
     )
+    keep_weights: bool = added(False, implied=False, description="whether the final weights stay, for a later run")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -53,6 +56,8 @@ class SearchConfig(RunConfig):
         for probe, split in (("accuracy", "valid"), ("child", "test")):
             if probe in self.probes and not getattr(self.data, split):
                 raise UserError(f"run {self.run!r}: the probe {probe!r} needs {split} images; data.{split} is 0")
+        if IDENTITIES in self.probes and (self.network.head_bias or "costs" not in self.probes):
+            raise UserError(f"run {self.run!r}: {IDENTITIES!r} needs the probe 'costs', and a classifier without bias")
         if (self.method.levels == "bi-level") != (self.data.search > 0):
             raise UserError(f"run {self.run!r}: bi-level search needs search images, single-level search takes none")
         if self.method.remedy is not None and "none" not in self.network.candidates:

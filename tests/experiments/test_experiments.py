@@ -8,7 +8,7 @@ import torch
 
 from nas_core import papers
 from nas_core.cells.operations import CANDIDATES
-from nas_core.cells.topology import darts_cell
+from nas_core.cells.topology import darts_cell, minimal_cell
 from nas_core.claims import CHECKS
 from nas_core.data import load
 from nas_core.errors import UserError
@@ -19,7 +19,12 @@ from nas_core.experiments import (
     TUNING_SEEDS,
     configs,
     reporting_seeds,
+    snas,
+    wiring,
+    wiring_costs,
 )
+from nas_core.trainers.cost_probe import CostProbeConfig
+from nas_core.trainers.methods import Uniform
 from nas_core.trainers.random_search import RandomSearchConfig
 from nas_core.trainers.search_settings import SearchConfig
 
@@ -27,6 +32,7 @@ FIGURES = Path(__file__).parents[2] / "figures"
 PINNED = Path(__file__).with_name("settings.json")
 SEARCHES = [run for run in RUN_IDS if isinstance(configs(run, "laptop", [0])[0], SearchConfig)]
 NAMED = [run for run in SEARCHES if not run.endswith("r")]
+ARCHITECTURES = [run for run in (*wiring.EXPERIMENTS, *snas.EXPERIMENTS) if run in NAMED]  # whose logits learn
 MINIMAL = ("W-DSNAS8m",)
 
 
@@ -91,7 +97,7 @@ def test_unknown_run_or_profile(run, profile):
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-@pytest.mark.parametrize("run", NAMED)
+@pytest.mark.parametrize("run", ARCHITECTURES)
 def test_a_profile_never_changes_what_a_named_run_is_about(run, profile):
     config = configs(run, profile)[0]
     assert config.network.topology() == darts_cell(2 if run in MINIMAL else 4)
@@ -102,8 +108,52 @@ def test_a_profile_never_changes_what_a_named_run_is_about(run, profile):
     assert config.method.update_alpha
     assert config.method.update_theta
     method = {"SNAS": "concrete", "DSNAS": "one-hot", "DARTS": "softmax"}
-    assert config.method.relaxation == method[run.split("-")[1].rstrip("1268msl")]
-    assert config.method.levels == ("bi-level" if run in ("W-DARTS8", "S-DARTS1", "S-DARTS2") else "single")
+    assert config.method.relaxation == method[run.split("-")[1].removesuffix("sl").rstrip("1268m")]
+    assert config.method.levels == ("bi-level" if "DARTS" in run and not run.endswith("sl") else "single")
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_profile_never_changes_what_the_runs_on_two_halves_are_about(profile):
+    """Minimal cells whose logits are equal and rest, no skip on edge 4; the control has all images on one level."""
+    ours, control = (configs(run, profile)[0] for run in ("W-DTH8m", "W-DTH8m-slr"))
+    for config in (ours, control):
+        network = config.network
+        assert network.topology() == minimal_cell()
+        assert network.candidates == CANDIDATES
+        assert set(CANDIDATES) - set(dict(network.allowed)[4]) == {"skip_connect"}
+        assert not network.head_bias
+        assert not config.method.update_alpha
+        assert config.method.relaxation == "softmax"
+        assert config.alpha.init_std == 0
+    assert (ours.method.levels, control.method.levels) == ("bi-level", "single")
+    if profile == "laptop":
+        assert control.data.train == ours.data.train + ours.data.search
+        steps = [config.epochs * config.steps_per_epoch for config in (ours, control)]
+        assert steps[1] == pytest.approx(steps[0], rel=0.1)
+        fields = {"run": ours.run, "seed": ours.seed, "method": ours.method, "data": ours.data, "epochs": ours.epochs}
+        assert control.but(**fields) == ours
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("run", wiring_costs.EXPERIMENTS)
+def test_a_profile_never_changes_whose_costs_are_measured(run, profile):
+    """Cells, their number, candidates, uniform paths; a probe near convergence takes the run that is trained."""
+    config = configs(run, profile)[0]
+    network = config.network
+    assert network.layers == (8 if "8" in run else 1)
+    assert network.topology() == (darts_cell(4) if "8o" in run or run == "W-TH8o" else minimal_cell())
+    assert network.candidates == CANDIDATES
+    assert network.allowed == (((4, wiring_costs.NOT_SKIP),) if run == "W-TH1x" else ())
+    assert not any([network.reductions, network.head_bias, network.affine])
+    assert network.eps == (1e-8 if network.layers == 8 and network.cell == "minimal" and profile != "paper" else 1e-5)
+    assert network.order == {"W-CRB1": "crb", "W-CBR1": "cbr"}.get(run.rstrip("ic"), "rcb")
+    if isinstance(config, CostProbeConfig):
+        trained = {"W-MC1c": "W-TH1", "W-MC8mc": "W-TH8m", "W-MC8oc": "W-TH8o"}.get(run, run.rstrip("c"))
+        assert config.needs() == (tuple(configs(trained, profile, [0])) if run.endswith("c") else ())
+        assert config.networks == (1 if run.endswith("c") else 10)
+    else:
+        assert config.method == Uniform()
+        assert config.keep_weights
 
 
 @pytest.mark.parametrize(
@@ -160,6 +210,7 @@ PAPER = {
     "W-DSNAS8": SINGLE | WIRING | {"method.cost_clamp": 5.0},
     "W-DSNAS8m": SINGLE | WIRING | {"method.cost_clamp": 5.0, "network.layers": 8, "network.nodes": 2},
     "W-DARTS8": BI_LEVEL | HALVES | WIRING,
+    "W-DTH8m": BI_LEVEL | HALVES | WIRING | {"batch": 64, "alpha.init_std": 0.0, "network.layers": 8},
     "S-SNAS-mild": SINGLE | CELLS | ANNEALED | MILD | {"method.resource.estimator": "reparametrised"},
     "S-DARTS1": BI_LEVEL | HALVES | CELLS,
     "S-DARTS2": {k: v for k, v in BI_LEVEL.items() if k != "method.levels"} | HALVES | CELLS | SECOND,
