@@ -99,6 +99,7 @@ def _add_figures(commands: Any) -> None:
         "by default each run's own, fused where it can",
     )
     figures.add_argument("--paper", type=_filled, help="only artefacts of this paper, as in snas")
+    figures.add_argument("--study", action="store_true", help="the studies that go beyond the papers, and nothing else")
     figures.add_argument(
         "--only", type=_ids, default=[], metavar="ID,...", help="only these artefacts, as in WI-F12 or 'WI-*'"
     )
@@ -196,6 +197,7 @@ def _figures(args: argparse.Namespace) -> int:
         device=args.device or "",
         only=args.only,
         paper=args.paper or "",
+        study=args.study,
         jobs=args.jobs,
         cluster=args.cluster,
         out=args.out,

@@ -16,6 +16,8 @@ from nas_core.files import repository
 from nas_core.runs import location
 from nas_core.trainers.cost_probe import CostProbeConfig
 from nas_core.trainers.devices import check_name
+from nas_core.trainers.enas_settings import ControllerConfig
+from nas_core.trainers.retraining_settings import RetrainingConfig
 from nas_core.trainers.search_settings import SearchConfig
 from nas_core.trainers.settings import RunConfig
 
@@ -68,9 +70,11 @@ class Choice:
         return location() / "out" / name
 
     def _as_chosen(self, config: RunConfig) -> RunConfig:
+        if isinstance(config, RetrainingConfig) and config.of is not None:
+            config = config.but(of=self._as_chosen(config.of))
         if self.device:
             config = config.but(device=self.device)
-        if not self.formulation or not isinstance(config, SearchConfig | CostProbeConfig):
+        if not self.formulation or not isinstance(config, SearchConfig | ControllerConfig | CostProbeConfig):
             return config
         if config.formulation == "plain" and self.formulation != "plain":
             return config  # no other can compute it

@@ -21,6 +21,7 @@ from nas_core.report import Verdicts
 from nas_core.runs import Record, obtain
 from nas_core.runs.progress import bar
 from nas_core.trainers.cost_probe import CostProbeConfig
+from nas_core.trainers.enas_settings import ControllerConfig
 from nas_core.trainers.search_settings import SearchConfig
 from nas_core.trainers.settings import RunConfig
 
@@ -228,5 +229,5 @@ def _silent(line: str) -> None:
 
 def _formulations(configs: Sequence[RunConfig]) -> list[str]:
     """How the supernets of the searches and probes among ``configs`` are computed, each once."""
-    kinds = SearchConfig | CostProbeConfig
+    kinds = SearchConfig | ControllerConfig | CostProbeConfig
     return list(dict.fromkeys(config.formulation for config in configs if isinstance(config, kinds)))

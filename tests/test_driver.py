@@ -502,6 +502,43 @@ def test_artefacts_are_chosen_by_paper_and_pattern(project: Project, monkeypatch
         chosen(paper="snas", out=project.out)
 
 
+@pytest.fixture
+def with_study(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """The fake project, and a study of one artefact that fails whenever it is made."""
+    study = {"paper": papers.STUDY, "kind": papers.STUDY, "notebook": "10_study", "runs": "W-DARTS8", "timed": False}
+    table, claims = fake_project.artefacts().astype(object), fake_project.claims()
+    table.loc["ST-A"] = {"shows": "s", **study}
+    claims.loc["C-Ay"] = claims.loc["C-Ax"].replace("WI-A", "ST-A")
+    monkeypatch.setattr(papers, "artefacts", lambda: table)
+    monkeypatch.setattr(papers, "claims", lambda: claims)
+    write(project.notebooks, "10_study", "1 / 0")
+    place = project.out / "study"
+    place.mkdir(parents=True)
+    told = {"verdict": "fails", "value": 1.0, "threshold": "> 0", "seeds": [0], "interval": None}
+    (place / "ST-A.json").write_text(json.dumps({"profile": "laptop", "claims": [{"id": "C-Ay", **told}]}))
+    return project
+
+
+def test_a_study_is_left_alone_unless_asked_for(with_study: Project, asked: list) -> None:
+    assert with_study.figures() == 0
+    assert {config.run for config in asked} == {"W-SNAS8", "W-DSNAS8"}
+    assert "10_study" not in with_study.text
+    ledger = pd.read_csv(with_study.out / "ledger.csv", index_col="id")
+    assert ledger.loc["C-Ay", ["verdict", "profile"]].tolist() == ["fails", "laptop"], "its committed verdict"
+    with pytest.raises(UserError, match=r"^ST-A belongs to a study, which is made with --study only\.$"):
+        with_study.figures("ST-A")
+
+
+def test_a_study_is_made_by_itself(with_study: Project, asked: list) -> None:
+    assert driver.figures(Plan("smoke", study=True, out=with_study.out), with_study.said.append) == 1
+    assert {config.run for config in asked} == {"W-DARTS8"}
+    assert "10_study: failed: in the cell that begins '1 / 0'" in with_study.text
+    assert "01_good" not in with_study.text
+    write(with_study.notebooks, "10_study", SAVE.replace('"wiring"', '"study"'), 'save("ST-A", 2.0)')
+    assert driver.figures(Plan("smoke", study=True, out=with_study.out), with_study.said.append) == 0
+    assert "all 1 made" in with_study.text
+
+
 def test_other_seeds_reach_runs_and_notebooks_and_no_committed_figure(
     project: Project, asked: list, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -156,4 +156,4 @@ def test_claims_without_an_artefact_are_judged_where_their_runs_are(
     told = {"id": "C-WP2x", "verdict": "holds", "value": 0.5, "threshold": "> 0", "seeds": [0], "interval": None}
     (tmp_path / "claims.json").write_text(json.dumps({"profile": "laptop", "claims": [told]}))
     assert ledger(tmp_path).loc["C-WP2x", ["verdict", "value"]].tolist() == ["holds", 0.5]
-    assert CHECKS["C-WP2x"].needed == ("W-DSNAS8r",)
+    assert CHECKS["C-WP2x"].needed == ("W-DSNAS8m",)

@@ -100,6 +100,22 @@ def test_a_notebook_that_changed_since_is_named(executed: tuple[Path, Path]) -> 
         refresh()
 
 
+def test_a_study_is_refreshed_only_where_it_was_made_as_it_is(
+    executed: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, done = executed
+    monkeypatch.setattr("nas_core.driver.refresh.study_notebooks", lambda: {"01_x", "02_y"})
+    fake_project.write(folder, "02_y")
+    assert refresh() == [folder / "01_x.ipynb"]
+    notebook = nbformat.read(folder / "01_x.ipynb", 4)
+    notebook.cells.append(v4.new_code_cell("1 + 1"))
+    nbformat.write(notebook, folder / "01_x.ipynb")
+    before = (folder / "01_x.ipynb").read_text()
+    assert refresh() == []
+    assert (folder / "01_x.ipynb").read_text() == before
+    assert (done / "01_x.ipynb").is_file()
+
+
 def test_a_failed_or_noisy_execution_is_refused(executed: tuple[Path, Path]) -> None:
     _, done = executed
     notebook = nbformat.read(done / "01_x.ipynb", 4)

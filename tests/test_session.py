@@ -283,7 +283,7 @@ def test_claims_without_an_artefact_are_judged_by_name(obtained: list[tuple[list
     """The records here are empty, but the runs that they need were asked for."""
     with pytest.raises(UserError, match="unknown array"):
         Session("06_wiring_evolution", profile="laptop").judge("C-WP2x")
-    assert obtained[0][0] == ["W-DSNAS8r"] * len(reporting_seeds("W-DSNAS8r", "laptop"))
+    assert obtained[0][0] == ["W-DSNAS8m"] * len(reporting_seeds("W-DSNAS8m", "laptop"))
     assert Session("06_wiring_evolution", profile="laptop").judge("C-WPrb")[0].verdict == "not run"
 
 

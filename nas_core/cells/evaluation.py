@@ -224,7 +224,7 @@ class EvaluationNetwork(nn.Module):
     """Stem, ``layers`` derived cells with reductions at 1/3 and 2/3, global average pooling, linear classifier.
 
     ``stem``: a name in ``STEMS``. Raises :class:`UserError` on numbers that make no network, and on an operation that
-    :func:`build_of` refuses.
+    :func:`build_of` refuses. ``genotype`` and ``numbers`` are what it was built of, but for a tower.
     """
 
     def __init__(
@@ -241,6 +241,14 @@ class EvaluationNetwork(nn.Module):
     ) -> None:
         super().__init__()
         check_network(channels=channels, layers=layers, classes=classes, in_channels=in_channels, stem=stem)
+        self.genotype = genotype
+        self.numbers = {
+            "channels": channels,
+            "layers": layers,
+            "classes": classes,
+            "in_channels": in_channels,
+            "stem": stem,
+        }
         at = reductions_at(genotype, layers)
         start = STEMS[stem](in_channels, channels)
         self.stem = nn.ModuleList([start.older, start.newer])

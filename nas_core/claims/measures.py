@@ -76,3 +76,9 @@ def median_seed(values: Sequence[float]) -> int:
     """Index of the seed whose value is closest to the median of ``values``, (seeds,); of several the first."""
     distance = np.abs(np.asarray(values, dtype=float) - np.nanmedian(values))
     return int(np.nanargmin(distance))
+
+
+def turning_epoch(series: np.ndarray) -> float:
+    """The epoch, 1, 2, ..., from which on a series by epoch, (epochs,), stays below zero; nan if it ends above."""
+    last = np.flatnonzero(series >= 0).max(initial=-1)
+    return float("nan") if last == len(series) - 1 else float(last + 2)

@@ -5,7 +5,7 @@ Each takes a :class:`Sample` and gives an :class:`Outcome`. p-values are one-sid
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from scipy import stats
@@ -78,7 +78,7 @@ class Shuffled:
                 altered = [self.altered(record, rng) for record in of_seed]
                 numbers.append(sample.measure(*altered))
             drawn.append(estimate(np.array(numbers, dtype=float), sample.statistic))
-        return _summary(np.array(drawn), sample)
+        return summary(np.array(drawn), sample)
 
     def altered(self, record: Record, rng: np.random.Generator) -> "Altered":
         """The record as a draw has it."""
@@ -104,37 +104,6 @@ class Altered:
         return getattr(self._record, name)
 
 
-@dataclass(frozen=True)
-class ShuffledTables(Shuffled):
-    """The claim's records with the epochs of their tables changed by ``change``, :data:`DRAWS` times."""
-
-    def altered(self, record: Record, rng: np.random.Generator) -> "Altered":
-        """The record as a draw has it."""
-        return AlteredTables(record, self.change, rng)
-
-
-class AlteredTables(Altered):
-    """A record whose tables have their epochs in another order; all else is the record's."""
-
-    def __init__(self, record: Record, change: Change, rng: np.random.Generator) -> None:
-        super().__init__(record, change, rng)
-        self._tables: dict[str, Any] = {}
-
-    def array(self, name: str) -> np.ndarray:
-        """The record's own."""
-        return self._record.array(name)
-
-    def table(self, name: str) -> Any:
-        """The table ``name``, changed once: every epoch's rows stand where another epoch's were."""
-        if name not in self._tables:
-            table = self._record.table(name)
-            epochs = table["epoch"].unique()
-            renamed = dict(zip(self._change(epochs, self._rng), epochs, strict=True))
-            moved = table.assign(epoch=table["epoch"].map(renamed))
-            self._tables[name] = moved.sort_values("epoch", kind="stable")
-        return self._tables[name]
-
-
 def operations(prob: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Shuffle the names of the operations on every edge: (epochs + 1, cell types, edges, ops)."""
     order = rng.permuted(np.broadcast_to(np.arange(prob.shape[-1]), prob.shape[1:]), axis=-1)
@@ -155,6 +124,28 @@ def epochs(array: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 OPERATIONS = Shuffled("operations shuffled on every edge", operations)
 EDGES = Shuffled("kinds of edges shuffled", edges)
 EPOCHS = Shuffled("epochs shuffled", epochs)
+
+
+@dataclass(frozen=True)
+class Relabelled:
+    """The records of a seed in random order: which run is which means nothing. :data:`DRAWS` orders."""
+
+    words: str
+    runs: tuple[str, ...] = ()
+
+    def outcome(self, sample: Sample) -> Outcome | None:
+        """The mean over draws of the estimate over seeds."""
+        assert sample.measure is not None
+        rng = np.random.default_rng(0)
+        by_seed = list(zip(*sample.of_runs, strict=True))
+        drawn = []
+        for _ in range(DRAWS):
+            numbers = []
+            for of_seed in by_seed:
+                order = rng.permutation(len(of_seed))
+                numbers.append(sample.measure(*(of_seed[i] for i in order)))
+            drawn.append(estimate(np.array(numbers, dtype=float), sample.statistic))
+        return summary(np.array(drawn), sample)
 
 
 @dataclass(frozen=True)
@@ -239,7 +230,7 @@ class Beside:
         return Outcome(float(np.mean(sample.measured[self.claim])), None)
 
 
-def _summary(drawn: np.ndarray, sample: Sample) -> Outcome | None:
+def summary(drawn: np.ndarray, sample: Sample) -> Outcome | None:
     """The outcome of draws of the estimate, (draws,), of which some may have had nothing to measure."""
     drawn = drawn[~np.isnan(drawn)]
     if len(drawn) < 2:

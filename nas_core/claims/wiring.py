@@ -2,6 +2,8 @@
 
 from itertools import combinations, product
 
+import numpy as np
+
 from nas_core.cells.topology import Topology, darts_cell
 from nas_core.claims.check import check
 from nas_core.claims.measures import (
@@ -28,7 +30,8 @@ def chance_by_darts_rule(graph: Topology) -> tuple[float, ...]:
     return tuple(shares)
 
 
-ONE_LEVEL = Control("the single-level control", "W-DARTSslr")
+ONE_LEVEL = Control("the single-level control", "W-DARTS8sl")
+SINGLE_LEVEL = "W-SNAS8 W-DSNAS8"  # of both of which the poster speaks
 
 
 @check("C-W1a", "W-SNAS8", null=OPERATIONS)
@@ -90,6 +93,30 @@ def intermediate_edges_lost(record: Record) -> float:
     return float((at_the_end > 0.5).mean())
 
 
+@check("C-PO2", SINGLE_LEVEL, null=OPERATIONS)
+def both_dropped_early(snas: Record, dsnas: Record) -> float:
+    """The smaller share of SNAS and DSNAS, as in C-W3a."""
+    return min(dropped_at_some_early_time(snas), dropped_at_some_early_time(dsnas))
+
+
+@check("C-PO2b", SINGLE_LEVEL, null=OPERATIONS)
+def both_have_input_edges_back(snas: Record, dsnas: Record) -> float:
+    """The smaller share of SNAS and DSNAS, as in C-W3b; nan if one of them has nothing to measure."""
+    return float(np.min([input_edges_back(snas), input_edges_back(dsnas)]))
+
+
+@check("C-PO2c", SINGLE_LEVEL, null=EDGES)
+def both_prefer_width(snas: Record, dsnas: Record) -> float:
+    """The smaller difference of SNAS and DSNAS, as in C-W3c."""
+    return min(width_preference(snas), width_preference(dsnas))
+
+
+@check("C-PO2d", SINGLE_LEVEL, null=EDGES)
+def both_lose_intermediate_edges(snas: Record, dsnas: Record) -> float:
+    """The smaller share of SNAS and DSNAS, as in C-W3d."""
+    return min(intermediate_edges_lost(snas), intermediate_edges_lost(dsnas))
+
+
 @check("C-W12", "")
 def caption_lists_intermediate_edges() -> float:
     """1 if edges 4, 7, 8, 11, 12, 13 are the intermediate edges of the 14-edge cell."""
@@ -98,12 +125,13 @@ def caption_lists_intermediate_edges() -> float:
 
 @check("C-W13a", "W-DARTS8", null=ONE_LEVEL)
 @check("C-W14a", "W-DARTS8", null=ONE_LEVEL)
+@check("C-PO2e", "W-DARTS8", null=ONE_LEVEL)
 def dropped_at_the_end(record: Record) -> float:
     """Share of edges whose argmax at the end is none."""
     return float(share_dropped(record)[-1])
 
 
-@check("C-W13b", "W-DARTS8 W-DARTSslr", null=Exchanged("run and control exchanged"))
+@check("C-W13b", "W-DARTS8 W-DARTS8sl", null=Exchanged("run and control exchanged"))
 def dropping_trend(record: Record, control: Record) -> float:
     """Rank correlation of the share of dropped edges with the epoch, minus that of the single-level control."""
     return drop_correlation(record) - drop_correlation(control)
@@ -122,6 +150,7 @@ def dropped_early_on(record: Record) -> float:
 
 
 @check("C-W14b", "W-DARTS8", null=ONE_LEVEL)
+@check("C-PO2f", "W-DARTS8", null=ONE_LEVEL)
 def none_grows(record: Record) -> float:
     """Share of edges on which the mean P(none) of the last third exceeds that of the first."""
     none = none_prob(record)[1:]
@@ -141,7 +170,7 @@ def intermediate_share_by_darts_rule(record: Record) -> float:
     return cell.mid() / len(cell.edges)
 
 
-@check("C-WP2x", "W-DSNAS8r", null=OPERATIONS)
+@check("C-WP2x", "W-DSNAS8m", null=OPERATIONS)
 def intermediate_edge_back(record: Record) -> float:
     """1 if an intermediate edge that was dropped at some epoch is not dropped at the end, otherwise 0."""
     none_wins = dropped(record)[1:, list(topology(record).intermediate_edges)]

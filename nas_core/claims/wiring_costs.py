@@ -10,7 +10,8 @@ from scipy import stats
 from nas_core.cells.topology import Topology
 from nas_core.claims.check import check
 from nas_core.claims.measures import rank_correlation, settings
-from nas_core.claims.nulls import Control, Exchanged, Shuffled, ShuffledTables
+from nas_core.claims.nulls import Control, Exchanged, Shuffled
+from nas_core.claims.shuffled_tables import ShuffledTables
 from nas_core.runs import Record
 from nas_core.trainers.settings import Network
 

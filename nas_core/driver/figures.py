@@ -90,6 +90,8 @@ def headline(plan: Plan) -> str:
     """One line: what is made from what, and where it goes."""
     choice = plan.choice
     parts = [f"profile {choice.profile}"]
+    if plan.study:
+        parts.append("studies")
     if choice.formulation:
         parts.append(f"formulation {choice.formulation}")
     if choice.device:
@@ -104,7 +106,7 @@ def headline(plan: Plan) -> str:
 
 def sweep(out: Path) -> None:
     """Remove what calls that were killed while publishing left in ``out``; files of the last minute may be alive."""
-    folders = [out, *(out / paper for paper in papers.PAPERS)]
+    folders = [out, *(out / paper for paper in (*papers.PAPERS, papers.STUDY))]
     for folder in folders:
         for path in folder.glob(".*"):
             if LEFTOVER.fullmatch(path.name) and path.stat().st_mtime < time.time() - ALIVE:

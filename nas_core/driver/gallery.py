@@ -34,7 +34,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Item:
-    """A numbered item of a paper; its own picture comes first, what is shown beyond it follows."""
+    """A numbered item of a paper, or one of a study; its own picture comes first, what is shown beyond it follows."""
 
     id: str
     paper: str
@@ -46,7 +46,7 @@ class Item:
 
 
 def gallery(folder: Path) -> list[Item]:
-    """All items of the papers in the order of artefacts.csv. Raises :class:`UserError` for a damaged artefact."""
+    """All items of the papers and of our studies, by artefacts.csv; a damaged one is a :class:`UserError`."""
     claims = ledger(folder)
     return [_item(folder, row, claims) for row in papers.artefacts().itertuples()]
 

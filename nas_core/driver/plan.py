@@ -22,10 +22,11 @@ class Plan:
     """A checked call: nothing in it can still turn out to be misspelt.
 
     ``only``: the artefacts asked for, by id or pattern (``WI-*``), and ``paper`` their paper; if none, all that have a
-    notebook, and every notebook. A notebook is executed from top to bottom, so the runs of all its artefacts are
-    needed, whichever were asked for. ``formulation``, ``seeds`` and ``device``: see :class:`nas_core.choices.Choice`;
-    ``cluster``: a file with the settings of :class:`nas_core.runs.Cluster`. Anything wrong is a :class:`UserError`
-    before anything is computed; nothing is written.
+    notebook, and every notebook. ``study``: those of our studies, which are left alone otherwise. A notebook is
+    executed from top to bottom, so the runs of all its artefacts are needed, whichever were asked for.
+    ``formulation``, ``seeds`` and ``device``: see :class:`nas_core.choices.Choice`; ``cluster``: a file with the
+    settings of :class:`nas_core.runs.Cluster`. Anything wrong is a :class:`UserError` before anything is computed;
+    nothing is written.
     """
 
     def __init__(
@@ -37,16 +38,19 @@ class Plan:
         device: str = "",
         only: Sequence[str] = (),
         paper: str = "",
+        study: bool = False,
         jobs: int | None = None,
         cluster: Path | None = None,
         out: Path | None = None,
     ) -> None:
         self.choice = Choice(profile, seeds, formulation, device)
-        self.artefacts = _chosen(only, paper)  # each with the name of its notebook
+        self.study = study
+        self.artefacts = _chosen(only, paper, study)  # each with the name of its notebook
         names = set(self.artefacts.values())
         folder = notebooks_folder()
-        if not only and not paper:
+        if not only and not paper and not study:
             names.update(path.stem for path in folder.glob("*.ipynb"))
+            names.difference_update(study_notebooks())
         self.runs = {name: papers.runs_of(name) for name in sorted(names)}  # that each notebook may ask for
         self._configs = {run: self.choice.configs(run) for runs in self.runs.values() for run in runs}
         _check_data(self.configs)
@@ -72,6 +76,12 @@ class Plan:
         root = repository()
         committed = self.choice.profile == "laptop" and self.choice.reported
         return root / "figures" if committed and root is not None else self.work
+
+
+def study_notebooks() -> set[str]:
+    """The names of the notebooks of our studies."""
+    table = papers.artefacts()
+    return set(table["notebook"][table["kind"] == papers.STUDY]) - {""}
 
 
 def notebooks_folder() -> Path:
@@ -115,9 +125,10 @@ def _check_data(configs: Iterable[RunConfig]) -> None:
         data.load(source.name, train=source.train, search=source.search, valid=source.valid, test=source.test)
 
 
-def _chosen(only: Sequence[str], paper: str) -> dict[str, str]:
+def _chosen(only: Sequence[str], paper: str, study: bool) -> dict[str, str]:
     """The artefacts asked for, or all that can be made, each with its notebook."""
     table = papers.artefacts()
+    table = table[(table["kind"] == papers.STUDY) == study]
     made = {str(key): str(name) for key, name in table["notebook"].items() if name}
     if paper:
         choose("paper", paper, dict.fromkeys(table["paper"]))
@@ -137,6 +148,8 @@ def _matching(pattern: str, made: Iterable[str]) -> list[str]:
     found = [key for key in made if fnmatchcase(key, pattern)]
     if found:
         return found
+    if pattern in papers.artefacts().index and papers.artefacts()["kind"][pattern] == papers.STUDY:
+        raise UserError(f"{pattern} belongs to a study, which is made with --study only.")
     if pattern in papers.artefacts().index and papers.artefacts()["notebook"][pattern] == "":
         raise UserError(f"{pattern} exists in the matrix but no notebook makes it yet. Allowed: {', '.join(made)}.")
     return [choose("artefact", pattern, made)]

@@ -12,7 +12,7 @@ import nbformat
 from nbconvert.preprocessors import ClearMetadataPreprocessor, CoalesceStreamsPreprocessor, TagRemovePreprocessor
 from nbformat import NotebookNode
 
-from nas_core.driver.plan import notebooks_folder
+from nas_core.driver.plan import notebooks_folder, study_notebooks
 from nas_core.errors import UserError
 from nas_core.files import repository, write_atomic
 from nas_core.runs import location
@@ -24,12 +24,28 @@ PROGRESS = re.compile(r"^.*(\d%\|.*|\d(it|s)/(s|it)\]).*$\n?", re.MULTILINE)
 
 
 def refresh() -> list[Path]:
-    """Replace each notebook by its executed copy, cleaned; all are checked before the first one is replaced."""
+    """Replace each notebook by its executed copy, cleaned; all are checked before the first one is replaced.
+
+    A study's notebook stays as it is unless its study has been made from it as it is now. Returns what was replaced.
+    """
     executed = location() / "out" / "laptop" / "notebooks"
-    fresh = {path: _cleaned(path, executed / path.name) for path in sorted(notebooks_folder().glob("*.ipynb"))}
+    studies = study_notebooks()
+    fresh = {}
+    for path in sorted(notebooks_folder().glob("*.ipynb")):
+        if path.stem not in studies or _is_of(path, executed / path.name):
+            fresh[path] = _cleaned(path, executed / path.name)
     for path, notebook in fresh.items():
         write_atomic(path, (nbformat.writes(notebook).rstrip("\n") + "\n").encode())
     return list(fresh)
+
+
+def _is_of(path: Path, executed: Path) -> bool:
+    """Whether ``executed`` is there and is the notebook ``path`` as it is now."""
+    if not executed.is_file():
+        return False
+    new = nbformat.read(executed, as_version=4)
+    clean(new)
+    return _sources(new) == _sources(nbformat.read(path, as_version=4))
 
 
 def _cleaned(path: Path, executed: Path) -> NotebookNode:

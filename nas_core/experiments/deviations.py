@@ -15,6 +15,7 @@ from nas_core import data
 from nas_core.errors import UserError
 from nas_core.experiments import EXPERIMENTS, configs
 from nas_core.experiments.words import method_name
+from nas_core.trainers.enas_settings import ControllerConfig
 from nas_core.trainers.methods import SNAS
 from nas_core.trainers.search_settings import SearchConfig
 from nas_core.trainers.settings import RunConfig, Settings
@@ -23,7 +24,7 @@ COLUMNS = ["runs", "setting", "paper", "here"]
 # Sizes in pixels, crop and mirror of data sets that need not be here.
 KNOWN = {"cifar10": ("CIFAR-10, 32 × 32 pixels", "crop after padding by 4 pixels, and mirror")}
 # Fields that say which run it is, and not how it is done.
-IDENTITY = {"run", "profile", "seed", "kind", "method.method", "after"}
+IDENTITY = {"run", "profile", "seed", "kind", "method.method", "cells.origin", "of", "after"}
 LABELS = {
     "threads": "threads",
     "device": "device",
@@ -59,6 +60,10 @@ LABELS = {
     "method.resource.penalty": "penalty on the resources",
     "method.resource.estimator": "gradient of the resources",
     "method.resource": "resource constraint",
+    "method.remedy": "remedy for the bias of none",
+    "method.remedy.centre": "costs relative to the mean of the",
+    "method.remedy.none_free": "share of the epochs without none, at the start",
+    "method.remedy.calibrated": "scale of class logits fitted for the logits' loss",
     "weights.lr": "learning rate of the weights",
     "weights.lr_min": "its end",
     "weights.momentum": "momentum of the weights",
@@ -70,6 +75,20 @@ LABELS = {
     "alpha.clip": "bound on the logits' gradient",
     "alpha.init_mean": "mean of the first logits",
     "alpha.init_std": "standard deviation of the first logits",
+    "controller.layers": "layers of the controller's LSTM",
+    "controller.size": "size of its state",
+    "controller.init": "bound on its first parameters",
+    "controller.tanh": "bound on its logits",
+    "controller.temperature": "temperature of its logits",
+    "controller.lr": "learning rate of the controller",
+    "controller.betas": "Adam's averages for the controller",
+    "controller.clip": "bound on the controller's gradient",
+    "controller.steps": "steps of the controller in an epoch",
+    "controller.samples": "networks drawn for a step of the controller",
+    "controller.baseline_decay": "decay of the controller's baseline",
+    "controller.entropy_weight": "weight of the entropy in the controller's reward",
+    "controller.update": "controller learns",
+    "controller.tried": "networks drawn in the end, of which one is derived",
     "epochs": "epochs",
     "batch": "images a step",
     "probes": "what is recorded",
@@ -79,6 +98,14 @@ LABELS = {
     "cells.reductions": "reduction cells",
     "cells.channels": "channels of the first cell",
     "cells.layers": "cells stacked",
+    "cells.rule": "rule that derives the cell",
+    "cells.arch": "released architecture",
+    "cells.number": "which of the random cells",
+    "cells.genotype": "genotype",
+    "network.stem": "what precedes the cells",
+    "network.auxiliary": "weight of the auxiliary loss",
+    "network.drop_path": "dropped paths in the last epoch of a retraining",
+    "network.cutout": "side of the cutout in pixels",
     "samples": "networks drawn",
     "keep_weights": "final weights stay for a probe",
     "networks": "networks whose costs are measured",
@@ -86,6 +113,7 @@ LABELS = {
     # What follows from several fields:
     "augmentation": "crop and mirror",
     "travel": "travel of the logits (learning rate × steps)",
+    "controller travel": "learning rate × steps of the controller",
 }
 
 
@@ -103,12 +131,16 @@ def _has_resource(config: RunConfig) -> bool:
     return isinstance(config, SearchConfig) and config.method.resource is not None
 
 
+def _draws_networks(config: RunConfig) -> bool:
+    return isinstance(config, ControllerConfig)
+
+
 def _anneals(config: RunConfig) -> bool:
     return isinstance(config, SearchConfig) and isinstance(config.method, SNAS)
 
 
 def _is_searched(config: RunConfig) -> bool:
-    return isinstance(config, SearchConfig)
+    return isinstance(config, SearchConfig | ControllerConfig)
 
 
 def _holds_out(config: RunConfig) -> bool:
@@ -122,6 +154,24 @@ READINGS = (
         "T (released code): the last epoch is above the end",
         "T − 1: the last epoch trains at the end",
         _anneals,
+    ),
+    Reading(
+        "how the controller learns",
+        "PPO in SNAS's text, REINFORCE in the public codes of ENAS",
+        "REINFORCE; entropy enters the reward as a number",
+        _draws_networks,
+    ),
+    Reading(
+        "what the controller decides",
+        "two inputs and two operations a node (ENAS)",
+        "an operation for each of the 28 edges, as in AutoDL's code, so that all methods search one space",
+        _draws_networks,
+    ),
+    Reading(
+        "schedule of the shared weights",
+        "cosine with restarts (ENAS's code)",
+        "one cosine to 1 % of the start",
+        _draws_networks,
     ),
     Reading("weight of the resources", "not published", "that of the released code's description", _has_resource),
     Reading(
@@ -175,6 +225,9 @@ def in_words(config: RunConfig) -> dict[str, str]:
     found[LABELS["augmentation"]] = _augmentation(images.name)
     if isinstance(config, SearchConfig):
         found[LABELS["travel"]] = _value(round(config.alpha.lr * config.epochs * config.steps_per_epoch, 1))
+    if isinstance(config, ControllerConfig):
+        learned = config.controller
+        found[LABELS["controller travel"]] = _value(round(learned.lr * config.epochs * learned.steps, 1))
     return found
 
 

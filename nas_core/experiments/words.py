@@ -6,7 +6,9 @@ from collections.abc import Iterable, Sequence
 
 from nas_core import data
 from nas_core.trainers.cost_probe import CostProbeConfig
+from nas_core.trainers.enas_settings import ControllerConfig
 from nas_core.trainers.methods import DARTS, DSNAS, SNAS, ProxylessNAS, Reinforce, SecondOrder, Uniform
+from nas_core.trainers.retraining_settings import RetrainingConfig
 from nas_core.trainers.search_settings import SearchConfig
 from nas_core.trainers.settings import Data, RunConfig
 
@@ -34,6 +36,10 @@ def sentences(parts: Sequence[str]) -> str:
 
 def method_name(config: RunConfig) -> str:
     """What a paper calls the method of a run."""
+    if isinstance(config, ControllerConfig):
+        return "ENAS"
+    if isinstance(config, RetrainingConfig):
+        return "retraining"
     if isinstance(config, CostProbeConfig):
         return "costs before training" if config.after is None else "costs after training"
     if not isinstance(config, SearchConfig):

@@ -17,7 +17,8 @@ from nas_core.registry import Registry
 
 PAPERS = ("snas", "wiring", "mixpath", "darts-proxylessnas")
 OWN = "own"  # in the place of a paper: what plugins register
-KINDS = ("figure", "table", "panel", "algorithm", "lemma", "item")
+STUDY = "study"  # in the place of a paper, and kind: what goes beyond the papers, made only when asked for
+KINDS = ("figure", "table", "panel", "algorithm", "lemma", "item", STUDY)
 GRADES = {"X": "exact", "S": "statistical", "R": "reference"}
 PROFILES = ("smoke", "laptop", "paper")
 PRINTED = (
@@ -124,9 +125,9 @@ class ReleasedCell(NamedTuple):
 
 
 def artefacts() -> pd.DataFrame:
-    """The 77 tables, figures, panels and items: paper, kind, shows, notebook, runs (ids between spaces), timed.
+    """The 77 tables, figures, panels and items of the papers, and then those of our studies: paper, kind, shows, ...
 
-    Those that plugins registered follow.
+    Further columns: notebook, runs (ids between spaces), timed. Those that plugins registered follow.
     """
     if not ARTEFACTS:
         return _artefacts().copy()
@@ -217,14 +218,18 @@ def _parse_edge(target: str, source: str) -> tuple[int, int, str]:
 def check_artefacts(table: pd.DataFrame) -> pd.DataFrame:
     """Return ``table``, indexed by id; raise :class:`UserError` on duplicate ids and on unknown papers and kinds."""
     table = _index(table, "artefacts.csv", _ARTEFACT_COLUMNS)
-    _only(table, "artefacts.csv", paper=(*PAPERS, OWN), kind=KINDS, timed=("true", "false"))
+    _only(table, "artefacts.csv", paper=(*PAPERS, STUDY, OWN), kind=KINDS, timed=("true", "false"))
+    halved = (table["paper"] == STUDY) != (table["kind"] == STUDY)
+    for key in table.index[halved]:
+        raise UserError(f"artefacts.csv: {key} must have both the paper and the kind {STUDY}, or neither.")
     return table.assign(timed=table["timed"] == "true")
 
 
 def check_claims(table: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
     """Return ``table``, indexed by id; raise :class:`UserError` on what :func:`check_artefacts` and ``known`` reject.
 
-    ``known``: the artefacts, indexed by id; a claim's artefact must be one of them, in the same paper, or empty.
+    ``known``: the artefacts, indexed by id; a claim's artefact must be one of them, in the same paper or in a study, or
+    empty.
     """
     table = _index(table, "claims.csv", _CLAIM_COLUMNS)
     _only(
@@ -248,7 +253,7 @@ def check_claims(table: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
     for key in table.index[table["short"].str.len() > SHORT]:
         raise UserError(f"claims.csv: the short form of {key} has more than {SHORT} characters.")
     paper = table["artefact"].map(known["paper"])
-    astray = paper.notna() & (paper != table["paper"])
+    astray = paper.notna() & (paper != STUDY) & (paper != table["paper"])
     for key in table.index[astray]:
         raise UserError(f"claims.csv: {key} and its artefact {table['artefact'][key]} belong to different papers.")
     blank = table["sentence"].str.strip() == ""

@@ -118,6 +118,18 @@ def guide(ax: Axes, *, x: float | None = None, y: float | None = None, text: str
         ax.annotate(text, (x, 1), xycoords=("data", "axes fraction"), ha="left", va="top", size=7, color=GREY)
 
 
+@use_style()
+def signed_log(ax: Axes, *, linear: float = 0.1) -> None:
+    """A vertical axis that is linear up to ``linear`` around zero and logarithmic beyond, with true minuses."""
+    ax.set_yscale("symlog", linthresh=linear)
+    low, high = ax.get_ylim()
+    decades = [linear * 10**power for power in range(6)]
+    ticks = [-decade for decade in reversed(decades)] + [0.0] + decades
+    shown = [tick for tick in ticks if low <= tick <= high]
+    ax.set_yticks(shown, labels=[f"{tick:g}".replace("-", "−") for tick in shown])
+    ax.set_ylim(low, high)
+
+
 def probability_table(
     prob: np.ndarray, ops: Sequence[str], topology: Topology, *, x: Numbers | None = None
 ) -> pd.DataFrame:

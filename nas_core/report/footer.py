@@ -93,9 +93,11 @@ def stamp_lines(verdicts: Sequence[Verdict]) -> list[Stamped]:
 
 
 def statement(verdict: Verdict) -> str:
-    """What the paper says, and what is seen here: value, interval, seeds, how sure, and a null that does as well."""
+    """What is claimed, and what is seen here: value, interval, seeds, how sure, and a null that does as well."""
     row = dict(papers.claims().loc[verdict.id])
-    text = f"Paper: {row['short']} ({bound_in_words(row['comparison'], row['bound'], row['unit'])})."
+    ours = papers.artefacts()["paper"].get(row["artefact"]) == papers.STUDY
+    source = "Expected" if ours else "Paper"
+    text = f"{source}: {row['short']} ({bound_in_words(row['comparison'], row['bound'], row['unit'])})."
     text += f" Here {name_of(row['unit'])}{quantity(verdict.value, row['unit'])}"
     if verdict.interval is not None:
         low, high = (quantity(end, row["unit"]) for end in verdict.interval)

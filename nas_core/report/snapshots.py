@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 
 from nas_core.cells.genotype import CellGenotype
 from nas_core.cells.topology import Topology
-from nas_core.report.diagrams import SMALL, draw_graph, drawn_edges
+from nas_core.report.diagrams import SMALL, Box, draw_graph, drawn_edges
 from nas_core.report.layout import bounds
 from nas_core.report.standard import WIDEST
 from nas_core.report.style import FAINT, WIRING_ORDER, op_handles, short, use_style
@@ -31,8 +31,7 @@ def topology_snapshots(
     box = bounds(topology, curves)
     columns = min(columns, len(genotypes))
     rows = math.ceil(len(genotypes) / columns)
-    cell = (WIDEST - 0.1) / columns
-    height = rows * (cell * (box[3] - box[2]) / (box[1] - box[0]) + 0.3) + 0.45
+    height = rows * (cell_height(box, (WIDEST - 0.1) / columns) + 0.3) + 0.45
     layout = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.03, wspace=0, hspace=0)
     figure = Figure(figsize=(WIDEST, height), layout=layout)
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
@@ -41,7 +40,7 @@ def topology_snapshots(
     for ax, genotype, epoch, edges in zip(grid, genotypes, epochs, drawn, strict=False):
         draw_graph(ax, topology, edges, SMALL, box)
         ax.set_title(snapshot_title(genotype, epoch, topology), size=7, pad=2)
-    handles = _snapshot_handles(genotypes)
+    handles = snapshot_handles(genotypes)
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=7, columnspacing=1.0)
     return figure
 
@@ -59,7 +58,13 @@ def snapshot_table(
     return pd.DataFrame(rows, columns=["panel", "seed", "edge", "nodes", "kind", "op"])
 
 
-def _snapshot_handles(genotypes: Sequence[CellGenotype]) -> list[Line2D]:
+def cell_height(box: Box, width: float) -> float:
+    """How high a cell in ``box`` is that is ``width`` wide, in inches."""
+    left, right, bottom, top = box
+    return width * (top - bottom) / (right - left)
+
+
+def snapshot_handles(genotypes: Sequence[CellGenotype]) -> list[Line2D]:
     """Legend entries of the operations that occur, the usual ones in their order first, and of dropped edges."""
     names = {short(op) for genotype in genotypes for _, _, op in genotype.edges}
     usual = [op for op in WIRING_ORDER if op in names]

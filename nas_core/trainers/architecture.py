@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from torch import Generator, Tensor
 from nas_core.cells.supernet import Supernet
 from nas_core.errors import UserError
 from nas_core.relaxations import RELAXATIONS, keep_others
+from nas_core.relaxations.remedies import among_operations, centred_in_cell
 from nas_core.relaxations.resource import PENALTIES, expected, reparametrised, score
 from nas_core.trainers.methods import Reinforce
 from nas_core.trainers.search_settings import SearchConfig
@@ -24,8 +25,17 @@ class Architecture:
     ``resources``: parameters, multiply-adds and memory accesses per image, (layers, edges, ops, 3).
     """
 
-    def __init__(self, config: SearchConfig, model: Supernet, side: int | None, generator: Generator) -> None:
+    def __init__(
+        self,
+        config: SearchConfig,
+        model: Supernet,
+        side: int | None,
+        generator: Generator,
+        none_free: Callable[[], bool] = lambda: False,
+    ) -> None:
         """``side``: of the images, in pixels, None if not square; ``generator`` draws the first logits.
+
+        ``none_free`` says whether none is absent at present.
 
         Raises :class:`UserError` for a resource constraint on images that are not square: costs are counted by side.
         """
@@ -34,6 +44,9 @@ class Architecture:
             what = f"run {config.run!r}: a resource constraint"
             raise UserError(f"{what} needs square images, which those of {config.data.name!r} are not.")
         self.mask = torch.from_numpy(model.space.mask())
+        self.none = none_index(config)
+        self.centre = self.method.remedy.centre if self.method.remedy else "no"
+        self.none_free = none_free
         self.cell_type = torch.tensor(model.cell_type)
         self.resources = torch.zeros(0)
         if side is not None:
@@ -45,8 +58,11 @@ class Architecture:
         self.baseline: float | None = None
 
     def masked(self) -> Tensor:
-        """The logits, -inf where an edge does not allow the operation."""
-        return self.logits.detach().masked_fill(~self.mask, -torch.inf)
+        """The logits, -inf where an edge does not allow the operation, and for none where that is absent."""
+        a = self.logits.detach().masked_fill(~self.mask, -torch.inf)
+        if self.none_free():
+            a[..., self.none] = -torch.inf
+        return a
 
     def restricted(self, generator: Generator) -> Tensor:
         """The masked logits that the next step on them starts from: -inf also where it will not move them."""
@@ -62,6 +78,10 @@ class Architecture:
     def from_costs(self, a: Tensor, z: Tensor, cost: Tensor, temperature: float) -> Tensor:
         """dL/da from ``cost`` = dL/dZ per layer; what all layers of a type share is the sum over them."""
         shared = torch.zeros_like(z).index_add(0, self.cell_type, cost.to(z))
+        if self.centre == "cell":
+            shared = centred_in_cell(z, shared, self.none)
+        if self.centre == "edge":
+            a, z = among_operations(a, z, self.none)
         return self._gradient(a, z, self.method.bounded(shared), temperature)
 
     def from_rewards(self, a: Tensor, draws: Sequence[Tensor], rewards: Sequence[float], temperature: float) -> Tensor:
@@ -87,8 +107,11 @@ class Architecture:
         if self.clip is not None:
             torch.nn.utils.clip_grad_norm_([self.logits], self.clip)
         self.optimiser.step()
-        if self.relaxation.restrict is not None:
-            self.logits.copy_(keep_others(old, self.logits, a.isfinite()))
+        moved = a.isfinite()
+        if self.centre == "edge":
+            moved[..., self.none] = False
+        if self.relaxation.restrict is not None or self.centre == "edge" or self.none_free():
+            self.logits.copy_(keep_others(old, self.logits, moved))
 
     def _gradient(self, a: Tensor, z: Tensor, cost: Tensor, temperature: float) -> Tensor:
         """dL/da from the ``cost`` of all layers together, plus that of the resources."""
@@ -131,6 +154,12 @@ class Architecture:
         if state["adam"]:
             self.optimiser.state[self.logits] = copy.deepcopy(state["adam"])
         self.baseline = state["baseline"]
+
+
+def none_index(config: SearchConfig) -> int:
+    """Position of none among the candidates; -1 if it is not one of them."""
+    candidates = config.network.candidates
+    return candidates.index("none") if "none" in candidates else -1
 
 
 def resources_of(model: Supernet, side: int) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor
 from nas_core.errors import UserError
 from nas_core.relaxations import RELAXATIONS, one_hot_gradient
 from nas_core.relaxations.resource import PENALTIES
-from nas_core.trainers.settings import TAG, Settings, Used, one_of
+from nas_core.trainers.settings import TAG, Settings, Used, added, one_of
 
 Positive = Annotated[float, Field(gt=0)]
 Levels = Annotated[Literal["single", "bi-level"], Field(description="whether the logits see data of their own")]
@@ -38,6 +38,20 @@ class Resource(Settings):
     )
 
 
+class Remedy(Settings):
+    """What keeps the common level of the costs from deciding on ``none``; see :mod:`nas_core.relaxations.remedies`."""
+
+    centre: Literal["no", "cell", "edge"] = Field(
+        "no", description="costs are taken relative to their mean in the cell; or none leaves the choice on an edge"
+    )
+    none_free: float = Field(0.0, ge=0, le=1, description="share of the epochs, the first ones, without none")
+    calibrated: bool = Field(False, description="the logits' loss is that at the scale of class logits that fits best")
+
+    def is_none_free(self, epoch: int, epochs: int) -> bool:
+        """Whether none is absent in the epoch with this number, from 0."""
+        return epoch < self.none_free * epochs
+
+
 class Method(Settings):
     """What all methods have."""
 
@@ -57,6 +71,21 @@ class Learned(Method):
 
     update_alpha: bool = Field(True, description="whether the logits learn; otherwise their costs are only measured")
     resource: Resource | None = Field(None, description="resource constraint, if any")
+    remedy: Remedy | None = added(None, implied=None, description="against the bias of none, if any")
+
+    @model_validator(mode="after")
+    def _remediable(self) -> Self:
+        if self.remedy is None:
+            return self
+        method: Any = self
+        if self.remedy.calibrated and (method.levels == "single" or isinstance(self, SecondOrder | Reinforce)):
+            raise UserError(
+                f"{type(self).__name__}: only a method whose logits learn by one pass on images of their own has a "
+                "loss of theirs to calibrate. Allowed: DARTS(levels='bi-level'), ProxylessNAS()."
+            )
+        if self.resource is not None:
+            raise UserError(f"{type(self).__name__}: a remedy and a resource constraint exclude each other.")
+        return self
 
     @model_validator(mode="after")
     def _felt(self) -> Self:
@@ -145,6 +174,7 @@ class Uniform(Method):
     relaxation: ClassVar[str] = "uniform"
     update_alpha: ClassVar[bool] = False
     resource: ClassVar[None] = None
+    remedy: ClassVar[None] = None
 
     method: Annotated[Literal["Uniform"], TAG] = "Uniform"
     levels: Levels = "single"

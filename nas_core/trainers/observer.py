@@ -14,12 +14,14 @@ from nas_core.cells.supernet import Space, Supernet
 from nas_core.data import Dataset
 from nas_core.probes.accuracy import Child, accuracy, genotype_gates, recalibrated
 from nas_core.probes.architecture import entropy, probabilities
+from nas_core.probes.calibration import CalibrationProbe
 from nas_core.probes.costs import CostProbe
 from nas_core.probes.identities import IdentityProbe
 from nas_core.probes.losses import LossProbe
 from nas_core.trainers.journal import Journal
 
 PROBES = ("losses", "costs", "accuracy", "child")
+CALIBRATION = "calibration"  # one more, for what C says of confidence
 IDENTITIES = "identities"  # one more, for single paths of a network whose classifier has no bias
 EVAL_BATCH = 250  # images a batch in evaluation mode; a relaxation that draws at random draws anew for each
 
@@ -46,19 +48,27 @@ class Observer:
         self.journal = Journal()
         self.losses = LossProbe()
         self.costs = CostProbe(len(model.cell_type), leaks(self.space))
+        self.train_costs = CostProbe(len(model.cell_type), leaks(self.space))
+        self.calibration = CalibrationProbe()
         self.identities = IdentityProbe(len(model.cell_type), leaks(self.space))
 
     def see_losses(self, split: str, logits: Tensor, labels: Tensor) -> None:
         """The class logits (batch, classes) of a pass of the search."""
         if "losses" in self.chosen:
             self.losses.add(split, logits, labels)
+        if CALIBRATION in self.chosen:
+            self.calibration.add(split, logits, labels)
         if IDENTITIES in self.chosen:
             self.identities.expect(logits, labels)
 
-    def see_costs(self, gates: Tensor, cost: Tensor, output_cost: Tensor) -> None:
-        """Gates and costs (layers, edges, ops) and the costs of the outputs (layers,) of a pass of the search."""
+    def see_costs(self, gates: Tensor, cost: Tensor, output_cost: Tensor, *, weights_half: bool = False) -> None:
+        """Gates and costs (layers, edges, ops) and the costs of the outputs (layers,) of a pass of the search.
+
+        ``weights_half``: on images that the weights learn from while the logits have images of their own.
+        """
         if "costs" in self.chosen:
-            self.costs.add(gates, cost, output_cost)
+            probe = self.train_costs if weights_half else self.costs
+            probe.add(gates, cost, output_cost)
         if IDENTITIES in self.chosen:
             self.identities.add(gates, cost)
 
@@ -77,10 +87,19 @@ class Observer:
                 self.journal.add_row("losses", **row)
         if "costs" in self.chosen:
             self.journal.add_arrays(self.costs.close())
+            self._close_train_costs()
+        if CALIBRATION in self.chosen:
+            self.journal.add_arrays(self.calibration.close())
         if IDENTITIES in self.chosen:
             self.journal.add_arrays(self.identities.close())
         if "accuracy" in self.chosen:
             self._add_accuracy(epoch, "supernet", "as trained", "valid", self._supernet())
+
+    def _close_train_costs(self) -> None:
+        """The costs on the training half, if they were measured, as ``train_edge_cost`` and so on."""
+        if self.train_costs.totals["batches"]:
+            arrays = self.train_costs.close()
+            self.journal.add_arrays({f"train_{name}": array for name, array in arrays.items()})
 
     def close_run(self, epoch: int, logits: Tensor) -> None:
         """Test accuracy of the supernet and of both children, with statistics as trained and recalibrated."""
@@ -111,8 +130,13 @@ class Observer:
         self.journal.add_row("accuracy", epoch=epoch, network=network, statistics=statistics, split=split, acc=value)
 
     def state(self) -> dict[str, Any]:
-        """Journal, and what the probes have summed since the last epoch."""
+        """Journal, and what the probes have summed since the last epoch; of probes that few runs have, only there."""
         state = {"journal": self.journal.state(), "losses": self.losses.sums, "costs": self.costs.totals}
+        beyond = set(self.chosen) - set(PROBES)
+        if beyond or self.train_costs.totals["batches"]:
+            state["train_costs"] = self.train_costs.totals
+        if beyond:
+            state["calibration"] = self.calibration.sums
         if IDENTITIES in self.chosen:
             state["identities"] = self.identities.totals
         return state
@@ -122,6 +146,10 @@ class Observer:
         self.journal.load_state(state["journal"])
         self.losses.sums = dict(state["losses"])
         self.costs.totals = copy.deepcopy(state["costs"])
+        self.train_costs.close()
+        if "train_costs" in state:
+            self.train_costs.totals = copy.deepcopy(state["train_costs"])
+        self.calibration.sums = copy.deepcopy(state.get("calibration", {}))
         if IDENTITIES in self.chosen:
             self.identities.totals = dict(state["identities"])
 

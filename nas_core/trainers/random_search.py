@@ -5,53 +5,31 @@ The baseline that every search has to beat at an equal budget.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-import torch
 import torch.nn.functional as F
-from pydantic import AfterValidator, Field, model_validator
-from torch import Generator, Tensor, nn
+from pydantic import Field, model_validator
+from torch import Tensor
 
-from nas_core.cells.counts import multiply_adds, parameters
-from nas_core.cells.evaluation import EvaluationNetwork, choose_operation
-from nas_core.cells.genotype import CellGenotype, Genotype
-from nas_core.cells.operations import CANDIDATES
-from nas_core.cells.topology import Topology, darts_cell
+from nas_core.cells.genotype import Genotype
 from nas_core.data import load
 from nas_core.errors import UserError
-from nas_core.probes.accuracy import accuracy
 from nas_core.trainers.batches import Batches
-from nas_core.trainers.gradients import gradients
+from nas_core.trainers.drawn_cells import DrawnCells
+from nas_core.trainers.fitting import Fitting
 from nas_core.trainers.journal import Journal
-from nas_core.trainers.optimiser import WeightOptimiser
 from nas_core.trainers.result import Result
-from nas_core.trainers.settings import MOST_NODES, TAG, Data, RunConfig, Settings, Used, Weights, used_operations
+from nas_core.trainers.settings import TAG, Data, RunConfig, Weights
 from nas_core.trainers.streams import generators, load_states, states
 
 STREAMS = ("cells", "init", "weight_data", "augment")
-EVAL_BATCH = 250  # images a batch in evaluation mode
-DRAWN = tuple(op for op in CANDIDATES if op != "none")
 
 
-class Cells(Settings):
-    """The cells that are drawn, as DARTS derives them: every node reads two earlier ones, each by one operation."""
+class Cells(DrawnCells):
+    """The cells that are drawn, as DARTS derives them, and the size of their networks."""
 
-    nodes: int = Field(4, gt=0, le=MOST_NODES, description="intermediate nodes")
-    candidates: tuple[Annotated[str, AfterValidator(choose_operation)], ...] = Field(
-        DRAWN, min_length=1, description="operations, each as likely as any other"
-    )
-    reductions: bool = Field(True, description="whether there are reduction cells, at 1/3 and 2/3 of the depth")
     channels: int = Field(gt=0, description="channels C of the first cell; the stem has 3C")
     layers: int = Field(gt=0, description="number of cells")
-
-    def used(self) -> Iterator[Used]:
-        """The operations."""
-        yield from used_operations(self.candidates)
-
-    def topology(self) -> Topology:
-        """The graph from which each node keeps two edges."""
-        return darts_cell(self.nodes)
 
 
 class RandomSearchConfig(RunConfig):
@@ -88,29 +66,6 @@ class RandomSearchConfig(RunConfig):
         return float(2 * self.samples * self.steps_per_child * self.batch * edges)
 
 
-def random_cell(topology: Topology, candidates: tuple[str, ...], generator: Generator) -> CellGenotype:
-    """A cell drawn uniformly: two different sources for every node, and an operation for each."""
-    edges = []
-    for node in topology.intermediate:
-        sources = torch.randperm(node, generator=generator)[:2].sort().values
-        picks = torch.randint(len(candidates), (len(sources),), generator=generator)
-        for source, pick in zip(sources.tolist(), picks.tolist(), strict=True):
-            edges.append((source, node, candidates[pick]))
-    return CellGenotype(topology.inputs, topology.nodes, tuple(edges), topology.output)
-
-
-class Classifier(nn.Module):
-    """An evaluation network by its class logits alone."""
-
-    def __init__(self, network: EvaluationNetwork) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: Tensor) -> Tensor:
-        logits, _ = self.network(images)
-        return logits
-
-
 class RandomSearch:
     """A random search that can be stepped, saved and resumed: each step is a weight step of the present network."""
 
@@ -123,77 +78,62 @@ class RandomSearch:
         self.period = config.steps_per_child
         self.done, self.total = 0, config.samples * self.period
         self.best, self.best_weights = -1, dict[str, Tensor]()  # the child that is best so far, and its state
-        self.genotype = self._draw()
-        self._build()
+        self.genotype = config.cells.draw(self.streams["cells"])
+        self.fitting = self._fitting()
 
     def step(self) -> float:
         """One weight step; after the last one of a network it is measured and the next one drawn. Returns the loss."""
         index = self.batches.next()
         images, labels = self.data.batch("train", index, self.config.device, self.streams["augment"])
-        loss = F.cross_entropy(self.network(images), labels)
-        self.optimiser.step(gradients(loss, self.optimiser.weights))
+        loss = self.fitting.learn(F.cross_entropy(self.fitting.network(images), labels))
         self.done += 1
         if self.done % (self.period // self.config.epochs) == 0:
-            self.optimiser.end_epoch()
+            self.fitting.optimiser.end_epoch()
         if self.done % self.period == 0:
             self._close_child()
-        return loss.item()
+        return loss
 
-    def _draw(self) -> Genotype:
-        cells = self.config.cells
-        normal = random_cell(cells.topology(), cells.candidates, self.streams["cells"])
-        if not cells.reductions:
-            return Genotype(normal)
-        return Genotype(normal, random_cell(cells.topology(), cells.candidates, self.streams["cells"]))
-
-    def _build(self) -> None:
+    def _fitting(self) -> Fitting:
         """The network of the present genotype, untrained."""
-        network = EvaluationNetwork(
+        return Fitting(
             self.genotype,
+            self.data,
+            self.config.weights,
+            self.config.epochs,
+            device=self.config.device,
+            generator=self.streams["init"],
             channels=self.config.cells.channels,
             layers=self.config.cells.layers,
-            classes=self.data.source.classes,
-            in_channels=self.data.channels,
-            generator=self.streams["init"],
         )
-        self.network = Classifier(network).to(self.config.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.optimiser = WeightOptimiser(list(self.network.parameters()), self.config.weights, self.config.epochs)
 
     def _close_child(self) -> None:
         """Measure the trained network, keep it if it is the best so far, and draw the next one."""
         child = self.done // self.period - 1
+        counts = self.fitting.counts()
         self.journal.add_genotype("children", self.genotype)
         self.journal.add_row(
-            "children",
-            child=child,
-            acc=self._accuracy("valid"),
-            params=parameters(self.network),
-            madds=multiply_adds(self.network, torch.zeros(1, self.data.channels, *self.data.size)),
+            "children", child=child, acc=self.fitting.accuracy("valid"), params=counts.params, madds=counts.madds
         )
         if self._is_best(child):
             self.best = child
-            self.best_weights = {name: value.clone() for name, value in self.network.network.state_dict().items()}
+            self.best_weights = self.fitting.trained()
             if self.config.data.test:
-                self.journal.rows["best"] = [{"child": child, "acc": self._accuracy("test")}]
+                self.journal.rows["best"] = [{"child": child, "acc": self.fitting.accuracy("test")}]
         if self.done < self.total:
-            self.genotype = self._draw()
-            self._build()
+            self.genotype = self.config.cells.draw(self.streams["cells"])
+            self.fitting = self._fitting()
 
     def _is_best(self, child: int) -> bool:
         """By validation accuracy; of equal ones the earlier."""
         rows = self.journal.rows["children"]
         return self.best < 0 or rows[child]["acc"] > rows[self.best]["acc"]
 
-    def _accuracy(self, split: str) -> float:
-        return accuracy(self.network, self.data.batches(split, EVAL_BATCH, self.config.device))
-
     def state(self) -> dict[str, Any]:
         """Everything that the rest of the run depends on, as nested dicts and lists of tensors and plain values."""
         return {
             "done": self.done,
             "genotype": self.genotype.to_json(),
-            "network": self.network.state_dict(),
-            "optimiser": self.optimiser.state(),
+            "fitting": self.fitting.state(),
             "best": self.best,
             "best_weights": self.best_weights,
             "streams": states(self.streams),
@@ -206,9 +146,8 @@ class RandomSearch:
         self.done, self.best = state["done"], state["best"]
         self.best_weights = {name: value.clone() for name, value in state["best_weights"].items()}
         self.genotype = Genotype.from_json(state["genotype"])
-        self._build()
-        self.network.load_state_dict(state["network"])
-        self.optimiser.load_state(state["optimiser"])
+        self.fitting = self._fitting()
+        self.fitting.load_state(state["fitting"])
         self.batches.load_state(state["batches"])
         self.journal.load_state(state["journal"])
         load_states(self.streams, state["streams"])

@@ -19,6 +19,7 @@ from torch.func import functional_call
 from nas_core.backends.formulations import FORMULATIONS
 from nas_core.cells.operations import kept_paths
 from nas_core.data import Dataset, load
+from nas_core.relaxations.remedies import fitted_scale
 from nas_core.trainers.architecture import Architecture
 from nas_core.trainers.batches import Batches
 from nas_core.trainers.gradients import averaged, gradients
@@ -67,7 +68,8 @@ class Search:
         self.space = self.model.space
         self.weights = list(self.model.parameters())
         self.cell_type = torch.tensor(self.model.cell_type)
-        self.architecture = Architecture(config, self.model, self.data.side, self.generators["init"])
+        self.done = 0
+        self.architecture = Architecture(config, self.model, self.data.side, self.generators["init"], self.is_none_free)
         self.logits, self.relaxation = self.architecture.logits, self.architecture.relaxation
         self.optimiser = WeightOptimiser(self.weights, config.weights, config.epochs)
         self.batches = Batches(config.data.train, config.batch, self.generators["weight_data"])
@@ -80,7 +82,7 @@ class Search:
             device=config.device,
         )
         self.period = self.steps_per_epoch = config.steps_per_epoch
-        self.done, self.total = 0, config.epochs * self.steps_per_epoch
+        self.total = config.epochs * self.steps_per_epoch
         self.observer.see_architecture(self.masked_logits())
 
     # ------------------------------------------------------------------------------------------------ the loop
@@ -107,9 +109,12 @@ class Search:
         """The logits learn from a batch of the search half, then the weights from a training batch (DARTS)."""
         search, train = self._search_batch(), self._train_batch()
         self._architecture_step(search, train)
-        draw = self._draw_from(self.masked_logits(), "gates")
+        # The costs of learning logits are those of the images that they learn from; of frozen ones, of both halves.
+        measured = not self.method.update_alpha and "costs" in self.config.probes
+        draw = self._draw_from(self.masked_logits(), "gates", measured=measured)
         loss = self._forward(train, draw)
-        self.optimiser.step(self._of_weights(gradients(loss, self._learning_weights())))
+        weight_gradients, _ = self._measure(loss, draw, self._learning_weights(), weights_half=True)
+        self.optimiser.step(weight_gradients)
         return loss.item()
 
     def _architecture_step(self, search: Batch, train: Batch) -> None:
@@ -117,7 +122,8 @@ class Search:
         one_pass = not isinstance(self.method, SecondOrder | Reinforce)
         if one_pass and self.method.update_alpha:
             draw = self._draw_to_learn()
-            _, cost = self._measure(self._forward(search, draw), draw, [])
+            loss = self._forward(search, draw, calibrated=self._is_calibrated())
+            _, cost = self._measure(loss, draw, [])
             self._update_logits(draw, cost)
             return
         self._spectate(search)
@@ -172,10 +178,15 @@ class Search:
         outputs = torch.ones(len(gates), device=self.config.device, requires_grad=measured)
         return Draw(a, z, gates, outputs)
 
-    def _forward(self, batch: Batch, draw: Draw) -> Tensor:
-        """The loss of the drawn network on a batch; its class logits are shown to the probes."""
+    def _forward(self, batch: Batch, draw: Draw, *, calibrated: bool = False) -> Tensor:
+        """The loss of the drawn network on a batch; its class logits are shown to the probes.
+
+        The ``calibrated`` loss is that at the scale of the class logits that fits the batch best.
+        """
         logits = self.model(*self._arguments(batch, draw, "gates"))
         self.observer.see_losses(batch.split, logits, batch.labels)
+        if calibrated:
+            logits = logits * fitted_scale(logits, batch.labels)
         return F.cross_entropy(logits, batch.labels)
 
     def _arguments(self, batch: Batch, draw: Draw, stream: str) -> tuple[Any, ...]:
@@ -189,8 +200,13 @@ class Search:
             factors = kept_paths(shape, self.method.drop_path, self.generators[stream]).to(draw.gates)
         return batch.images, draw.gates, outputs, observed, factors
 
-    def _measure(self, loss: Tensor, draw: Draw, weights: Sequence[Tensor]) -> tuple[list[Tensor | None], Tensor]:
-        """Gradients of all weights, None for those not in ``weights``; the costs C = dL/dZ, (layers, edges, ops)."""
+    def _measure(
+        self, loss: Tensor, draw: Draw, weights: Sequence[Tensor], *, weights_half: bool = False
+    ) -> tuple[list[Tensor | None], Tensor]:
+        """Gradients of all weights, None for those not in ``weights``; the costs C = dL/dZ, (layers, edges, ops).
+
+        ``weights_half``: see :meth:`nas_core.trainers.observer.Observer.see_costs`.
+        """
         measured = [draw.gates, draw.outputs] if draw.gates.requires_grad else []
         found = gradients(loss, [*weights, *measured])
         of_weights = self._of_weights(found[: len(weights)])
@@ -200,7 +216,7 @@ class Search:
         # Where every edge drew none, no gate is in the graph and all costs are zero.
         cost = torch.zeros_like(draw.gates) if cost is None else cost
         output_cost = torch.zeros_like(draw.outputs) if output_cost is None else output_cost
-        self.observer.see_costs(draw.gates, cost, output_cost)
+        self.observer.see_costs(draw.gates, cost, output_cost, weights_half=weights_half)
         return of_weights, cost
 
     def _spectate(self, batch: Batch) -> None:
@@ -242,8 +258,16 @@ class Search:
         return self.method.temperature_at(progress)
 
     def masked_logits(self) -> Tensor:
-        """Logits (cell types, edges, ops), -inf where an edge does not allow the operation."""
+        """Logits (cell types, edges, ops), -inf where an edge does not allow the operation at present."""
         return self.architecture.masked()
+
+    def _is_calibrated(self) -> bool:
+        return self.method.remedy is not None and self.method.remedy.calibrated
+
+    def is_none_free(self) -> bool:
+        """Whether a remedy keeps none out of the step that comes next."""
+        remedy = self.method.remedy
+        return remedy is not None and remedy.is_none_free(self.epoch, self.config.epochs)
 
     def draw(self, stream: str) -> Tensor:
         """The edge variable Z, (cell types, edges, ops), at the temperature of the step before, as released."""

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from nas_core.backends.formulations import FORMULATIONS, possible
 from nas_core.errors import UserError
 from nas_core.trainers.methods import AnyMethod, Exact, Reinforce, SecondOrder
-from nas_core.trainers.observer import IDENTITIES, PROBES
+from nas_core.trainers.observer import CALIBRATION, IDENTITIES, PROBES
 from nas_core.trainers.settings import TAG, Alpha, Data, Network, RunConfig, Weights, added, one_of
 
 
@@ -38,7 +38,7 @@ class SearchConfig(RunConfig):
     alpha: Alpha = Field(description="optimiser of the logits")
     epochs: int = Field(gt=0, description="passes over the training images")
     batch: int = Field(gt=0, description="images a step; an incomplete last batch is dropped")
-    probes: tuple[Annotated[str, one_of("probe", (*PROBES, IDENTITIES))], ...] = Field(
+    probes: tuple[Annotated[str, one_of("probe", (*PROBES, CALIBRATION, IDENTITIES))], ...] = Field(
         (), description="what is recorded besides"
     )
     formulation: Annotated[str, one_of("formulation", FORMULATIONS)] = Field(
@@ -60,6 +60,8 @@ class SearchConfig(RunConfig):
             raise UserError(f"run {self.run!r}: {IDENTITIES!r} needs the probe 'costs', and a classifier without bias")
         if (self.method.levels == "bi-level") != (self.data.search > 0):
             raise UserError(f"run {self.run!r}: bi-level search needs search images, single-level search takes none")
+        if self.method.remedy is not None and "none" not in self.network.candidates:
+            raise UserError(f"run {self.run!r}: a remedy for none needs none among the candidates")
         if self.data.train < self.batch or 0 < self.data.search < self.batch:
             raise UserError(f"run {self.run!r}: a batch of {self.batch} needs at least as many images in every half")
         return self

@@ -27,6 +27,7 @@ PAPERS = {
     "wiring": "Wiring evolution, its poster, and DSNAS",
     "mixpath": "MixPath",
     "darts-proxylessnas": "DARTS and ProxylessNAS",
+    papers.STUDY: "Studies of our own",
 }
 MATHJAX = Path(str(files("mathjax"))) / "static" / "mathjax" / "es5" / "tex-svg.js"  # one file, which needs no fonts
 COLOURS = {"holds": "success", "fails": "danger", "inconclusive": "warning"}  # of badges; other verdicts are grey

@@ -9,10 +9,11 @@ import pytest
 
 from nas_core import papers
 from nas_core.cells.genotype import CellGenotype, Genotype
+from nas_core.cells.operations import CANDIDATES
 from nas_core.claims import CHECKS, Verdict, evaluate, holds, per_seed
 from nas_core.claims.check import check
-from nas_core.claims.measures import first_third, median_seed, rank_correlation
-from nas_core.claims.snas import mean_entropy
+from nas_core.claims.measures import first_third, median_seed, rank_correlation, turning_epoch
+from nas_core.claims.snas import mean_entropy, operation_share
 from nas_core.errors import UserError
 from nas_core.experiments import RUN_IDS, configs
 from nas_core.trainers.settings import RunConfig
@@ -65,26 +66,42 @@ def test_p1_and_p2_are_recognised_and_their_absence_too(claim):
     assert evaluate(claim, {"W-DSNAS8": absent}).verdict == "fails"
 
 
-@pytest.mark.parametrize("claim", ["C-W13a", "C-W13b", "C-W14a", "C-W14b"])
+@pytest.mark.parametrize("claim", ["C-PO2", "C-PO2b", "C-PO2c", "C-PO2d"])
+def test_the_poster_speaks_of_both_methods_on_one_level(claim):
+    """One method that has the pattern is not enough."""
+    dsnas = [wiring("W-DSNAS8", P1_AND_P2, seed=s) for s in SEEDS]
+    there = [wiring("W-SNAS8", P1_AND_P2, seed=s) for s in SEEDS]
+    absent = [wiring("W-SNAS8", [NOTHING, *[ALL] * 6] if claim == "C-PO2b" else [NOTHING] * 7, seed=s) for s in SEEDS]
+    assert evaluate(claim, {"W-SNAS8": there, "W-DSNAS8": dsnas}).verdict == "holds"
+    assert evaluate(claim, {"W-SNAS8": absent, "W-DSNAS8": dsnas}).verdict == "fails"
+    assert evaluate(claim, {"W-SNAS8": dsnas, "W-DSNAS8": absent}).verdict == "fails"
+
+
+def test_a_method_that_drops_no_input_edge_leaves_the_poster_nothing_to_measure():
+    snas, dsnas = wiring("W-SNAS8", P1_AND_P2), wiring("W-DSNAS8", [NOTHING] * 7)
+    assert np.isnan(per_seed("C-PO2b", [snas], [dsnas]))
+
+
+@pytest.mark.parametrize("claim", ["C-W13a", "C-W13b", "C-W14a", "C-W14b", "C-PO2e", "C-PO2f"])
 def test_p3_is_recognised_and_its_absence_too(claim):
     there = [wiring("W-DARTS8", P3, seed=s) for s in SEEDS]
     absent = [wiring("W-DARTS8", P3[::-1], seed=s) for s in SEEDS]
-    control = [wiring("W-DARTSslr", [NOTHING] * 7, seed=s) for s in SEEDS]
-    verdict = evaluate(claim, {"W-DARTS8": there, "W-DARTSslr": control})
+    control = [wiring("W-DARTS8sl", [NOTHING] * 7, seed=s) for s in SEEDS]
+    verdict = evaluate(claim, {"W-DARTS8": there, "W-DARTS8sl": control})
     assert verdict.verdict == "holds"
     assert verdict.null.value == 0
     assert verdict.p_value <= 1 / 32
-    assert evaluate(claim, {"W-DARTS8": absent, "W-DARTSslr": control}).verdict == "fails"
+    assert evaluate(claim, {"W-DARTS8": absent, "W-DARTS8sl": control}).verdict == "fails"
 
 
 def test_runs_with_other_numbers_of_seeds_are_paired_by_seed():
     """Seed 2 is the only one that both runs have."""
     run = [wiring("W-DARTS8", P3, seed=s) for s in (0, 1, 2)]
-    control = [wiring("W-DARTSslr", series, seed=s) for s, series in ((3, P3), (2, P3))]
+    control = [wiring("W-DARTS8sl", series, seed=s) for s, series in ((3, P3), (2, P3))]
     assert per_seed("C-W13b", run, control) == pytest.approx([0], abs=0.1)
-    verdict = evaluate("C-W13b", {"W-DARTS8": run, "W-DARTSslr": control})
+    verdict = evaluate("C-W13b", {"W-DARTS8": run, "W-DARTS8sl": control})
     assert (verdict.seeds, verdict.n) == ((2,), 1)
-    assert evaluate("C-W13b", {"W-DARTS8": run[:2], "W-DARTSslr": control}).verdict == "not run"
+    assert evaluate("C-W13b", {"W-DARTS8": run[:2], "W-DARTS8sl": control}).verdict == "not run"
 
 
 def test_most_edges_in_the_beginning():
@@ -110,7 +127,7 @@ def test_the_start_does_not_count_as_early():
 
 def test_the_start_does_not_count_in_trends():
     rising = wiring("W-DARTS8", [ALL, NOTHING, {4}, {4, 7}])
-    falling = wiring("W-DARTSslr", [NOTHING, {1, 2, 4}, {1, 4}, {4}])
+    falling = wiring("W-DARTS8sl", [NOTHING, {1, 2, 4}, {1, 4}, {4}])
     assert per_seed("C-W13b", [rising], [falling]) == pytest.approx(2)
     late = wiring("W-DARTS8", [ALL, NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, ALL])
     assert per_seed("C-W14b", [late]) == 1
@@ -129,13 +146,13 @@ def test_recovery_begins_where_the_seed_itself_dropped_most():
 
 
 def test_the_exception_to_p2_is_an_edge_that_comes_back():
-    minimal = wiring("W-DSNAS8r", [NOTHING, {4}, {4}, NOTHING])
+    minimal = wiring("W-DSNAS8m", [NOTHING, {4}, {4}, NOTHING])
     assert per_seed("C-WP2x", [minimal]) == 1
-    assert per_seed("C-WP2x", [wiring("W-DSNAS8r", [{4}, NOTHING, {4}, {4}])]) == 0
-    assert per_seed("C-WP2x", [wiring("W-DSNAS8r", [{4}, NOTHING, NOTHING, NOTHING])]) == 0, "the start does not count"
-    found = [minimal, *(wiring("W-DSNAS8r", [NOTHING] * 4, seed=s) for s in range(1, 6))]
-    assert evaluate("C-WP2x", {"W-DSNAS8r": found}).verdict == "holds"  # one seed is enough
-    assert evaluate("C-WP2x", {"W-DSNAS8r": found[1:]}).verdict == "inconclusive"  # none of few seeds proves nothing
+    assert per_seed("C-WP2x", [wiring("W-DSNAS8m", [{4}, NOTHING, {4}, {4}])]) == 0
+    assert per_seed("C-WP2x", [wiring("W-DSNAS8m", [{4}, NOTHING, NOTHING, NOTHING])]) == 0, "the start does not count"
+    found = [minimal, *(wiring("W-DSNAS8m", [NOTHING] * 4, seed=s) for s in range(1, 6))]
+    assert evaluate("C-WP2x", {"W-DSNAS8m": found}).verdict == "holds"  # one seed is enough
+    assert evaluate("C-WP2x", {"W-DSNAS8m": found[1:]}).verdict == "inconclusive"  # none of few seeds proves nothing
 
 
 def test_an_edge_is_lost_where_none_has_more_than_half():
@@ -159,7 +176,7 @@ COLUMNS = ["epoch", "network", "statistics", "split", "acc"]
 def apart(run):
     """Deviations by cell type and edge, (2, 14), other ones in other runs, that cancel in the mean over both axes."""
     ramp = np.linspace(-0.1, 0.1, 14)
-    between = {"S-SNAS-mild": 0.3, "S-DARTS1": -0.2}[run]
+    between = {"S-SNAS-mild": 0.3, "S-DARTS2": -0.2}.get(run, 0)
     return np.stack([ramp + between, ramp - between])
 
 
@@ -180,7 +197,7 @@ def test_snas_claims_by_hand():
     of_ours = {"supernet": 0.40, "child (argmax)": 0.43, "child (darts)": 0.1}
     of_darts = {"supernet": 0.45, "child (argmax)": 0.9, "child (darts)": 0.20}
     ours = snas("S-SNAS-mild", [0.2, 0.3, 0.4], of_ours, [nats, 1.5, 1.2, 1.0])
-    darts = snas("S-DARTS1", [0.5, 0.5, 0.5], of_darts, [nats, 2.0, 1.9, 1.8])
+    darts = snas("S-DARTS2", [0.5, 0.5, 0.5], of_darts, [nats, 2.0, 1.9, 1.8])
     assert per_seed("C-SN3c", [darts], [ours]) == pytest.approx(30)  # the first of three epochs
     assert per_seed("C-SN4a", [darts], [ours]) == pytest.approx(0)
     assert per_seed("C-SN4b", [darts], [ours]) == pytest.approx(0.8)
@@ -192,8 +209,50 @@ def test_snas_claims_by_hand():
 
 def test_darts_is_compared_early_over_a_third_of_the_epochs():
     ours = snas("S-SNAS-mild", [0.2, 0.3, 0.4, 0.5, 0.6, 0.7], {}, [1.0] * 7)
-    darts = snas("S-DARTS1", [0.4, 0.6, 0.1, 0.1, 0.1, 0.1], {}, [1.0] * 7)
+    darts = snas("S-DARTS2", [0.4, 0.6, 0.1, 0.1, 0.1, 0.1], {}, [1.0] * 7)
     assert per_seed("C-SN3c", [darts], [ours]) == pytest.approx(25)
+
+
+def test_snas_against_enas_by_hand():
+    """The final accuracy of ENAS is 0.5, which SNAS reaches in its second of four epochs, ENAS itself in its third."""
+    ours = snas("S-SNAS-mild", [0.2, 0.5, 0.4, 0.7], {}, [1.0] * 5)
+    enas = snas("S-ENAS", [0.2, 0.3, 0.6, 0.5], {}, [1.0] * 5)
+    assert per_seed("C-SN3a", [ours], [enas]) == pytest.approx(20)
+    assert per_seed("C-SN3b", [ours], [enas]) == 4 - 2
+    assert CHECKS["C-SN3b"].null.measure(enas) == 4 - 3
+    never = snas("S-SNAS-mild", [0.1] * 4, {}, [1.0] * 5)
+    assert per_seed("C-SN3b", [never], [enas]) == -1
+
+
+def test_the_controller_is_compared_with_its_copy_over_the_last_third():
+    enas = snas("S-ENAS", [0.2] * 6, {}, [1.0] * 7)
+    earned = [(t, name, 0.1 * t if name == "learning" else 0.4) for t in range(1, 7) for name in ("learning", "frozen")]
+    enas.tables["controller"] = pd.DataFrame(earned, columns=["epoch", "controller", "acc"])
+    assert per_seed("C-SN3d", [enas]) == pytest.approx(100 * (0.55 - 0.4))
+
+
+def chosen(run, normal, reduction):
+    """A record whose edges end with the operations of these indices, (14,) each, and start equal."""
+    record = snas(run, [0.2], {}, [1.0, 1.0])
+    at_end = np.stack([np.eye(8)[normal], np.eye(8)[reduction]])
+    record.arrays["prob"] = np.stack([np.full((2, 14, 8), 1 / 8), 0.01 + 0.92 * at_end])
+    return record
+
+
+def test_shares_of_operations_by_hand():
+    """Of 28 edges 7 are none and 3 of the others skip; DARTS's rule finds an edge of skips for two of 16."""
+    skip = CANDIDATES.index("skip_connect")
+    normal, reduction = np.full(14, 5), np.full(14, 5)
+    normal[7:] = 0
+    normal[[0, 1]] = reduction[0] = skip
+    ours = chosen("S-SNAS-mild", normal, reduction)
+    assert operation_share(ours, "none", "argmax") == pytest.approx([1, 7 / 28])
+    assert operation_share(ours, "skip_connect", "argmax")[1] == pytest.approx(3 / 21)
+    assert np.isnan(operation_share(ours, "skip_connect", "argmax")[0]), "where none is as likely as any it comes first"
+    assert operation_share(ours, "none", "darts") == pytest.approx([12 / 28, 12 / 28])
+    darts = chosen("S-DARTS2", [skip] * 14, [5] * 14)
+    assert per_seed("C-SN4d", [darts]) == pytest.approx(1 / 2 - 1 / 7)
+    assert per_seed("C-SN4e", [darts], [ours]) == pytest.approx(1 / 2 - 3 / 21)
 
 
 def test_mean_entropy_is_over_edges_of_both_cells():
@@ -307,3 +366,9 @@ def test_the_median_seed_is_typical():
     assert median_seed([0.0, 9.0, 1.0, 100.0, 2.0]) == 4  # the mean is near 9
     assert median_seed([1.0, 3.0]) == 0  # as close as the other
     assert median_seed([math.nan, 4.0, 0.0, 3.0]) == 3
+
+
+def test_a_cost_turns_where_it_stays_below_zero():
+    assert turning_epoch(np.array([2.0, -1.0, 0.0, -1.0, -2.0])) == 4, "epoch 3 is not below zero"
+    assert turning_epoch(np.array([-1.0, -2.0])) == 1
+    assert math.isnan(turning_epoch(np.array([-1.0, 0.5])))

@@ -85,11 +85,11 @@ def test_a_trend_is_lost_when_epochs_are_shuffled() -> None:
 
 def test_a_control_that_does_it_as_well_leaves_no_evidence() -> None:
     there = [wiring("W-DARTS8", P3, seed=s) for s in SEEDS]
-    alike = [wiring("W-DARTSslr", P3, seed=s) for s in SEEDS]
-    verdict = evaluate("C-W14a", {"W-DARTS8": there, "W-DARTSslr": alike})
+    alike = [wiring("W-DARTS8sl", P3, seed=s) for s in SEEDS]
+    verdict = evaluate("C-W14a", {"W-DARTS8": there, "W-DARTS8sl": alike})
     assert (verdict.verdict, verdict.null.meets, verdict.evidence) == ("holds", True, False)
-    other = [wiring("W-DARTSslr", [NOTHING] * 7, seed=s) for s in SEEDS]
-    verdict = evaluate("C-W14a", {"W-DARTS8": there, "W-DARTSslr": other})
+    other = [wiring("W-DARTS8sl", [NOTHING] * 7, seed=s) for s in SEEDS]
+    verdict = evaluate("C-W14a", {"W-DARTS8": there, "W-DARTS8sl": other})
     assert (verdict.null.meets, verdict.evidence) == (False, True)
     assert evaluate("C-W14a", {"W-DARTS8": there}).null is None, "the control was not run"
 

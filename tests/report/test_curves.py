@@ -9,9 +9,17 @@ from scipy import stats
 
 from nas_core.cells.topology import Topology, darts_cell, minimal_cell, simplified_cell
 from nas_core.papers import OPERATIONS
-from nas_core.report.curves import curve_table, curves, guide, mean_band, probability_panels, probability_table
+from nas_core.report.curves import (
+    curve_table,
+    curves,
+    guide,
+    mean_band,
+    probability_panels,
+    probability_table,
+    signed_log,
+)
 from nas_core.report.standard import charts, problems
-from nas_core.report.style import SHADE, WIRING_ORDER, op_style
+from nas_core.report.style import SHADE, WIRING_ORDER, new_figure, op_style
 
 OPS = tuple(OPERATIONS.get(op, op) for op in WIRING_ORDER)
 
@@ -158,3 +166,15 @@ def test_the_legend_does_not_cover_panels(topology: Topology) -> None:
 def test_panels_reject_another_shape() -> None:
     with pytest.raises(ValueError, match="does not fit 5 edges"):
         probability_table(draw(2, 5, 14, 8), OPS, minimal_cell())
+
+
+def test_an_axis_with_both_signs_has_decades_true_minuses_and_keeps_its_reach() -> None:
+    _, axes = new_figure(4, 3)
+    ax = axes[0, 0]
+    ax.plot([0, 1, 2], [-0.5, 0.02, 20])
+    reach = ax.get_ylim()
+    signed_log(ax)
+    labels = [label.get_text() for label in ax.get_yticklabels()]
+    assert labels == ["−1", "−0.1", "0", "0.1", "1", "10"]
+    assert ax.get_ylim() == reach
+    assert ax.get_yscale() == "symlog"

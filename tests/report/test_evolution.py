@@ -5,7 +5,22 @@ import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 
-from nas_core.report import edge_curves, edges_table, in_blocks, kind_curves, kind_legend, kind_table, new_figure
+from nas_core.cells.genotype import CellGenotype
+from nas_core.cells.topology import darts_cell
+from nas_core.report import (
+    Pattern,
+    count_bars,
+    curve_table,
+    edge_curves,
+    edges_table,
+    in_blocks,
+    kind_curves,
+    kind_legend,
+    kind_table,
+    new_figure,
+    pattern_panels,
+    turned_table,
+)
 from nas_core.report.standard import problems
 
 
@@ -82,3 +97,44 @@ def test_a_number_that_is_drawn_and_not_in_the_table_is_found() -> None:
     figure, axes = new_figure(4, 3)
     edge_curves(pd.concat([table, edges_table(draw(3, 5, 6) + 7, median=0)]), axes[0, 0])
     assert problems(figure, table)
+
+
+def test_the_share_of_seeds_that_have_turned_rises_and_leaves_out_those_that_never_do() -> None:
+    table = turned_table({"input edges": np.array([2.0, 3.0, 3.0, np.nan])}, epochs=4)
+    np.testing.assert_array_equal(table["epoch"], [1, 2, 3, 4])
+    np.testing.assert_array_equal(table["mean"], [0, 0.25, 0.75, 0.75])
+
+
+def test_bars_stand_side_by_side_over_their_counts() -> None:
+    rows = [(name, count, 0.1 * count) for name in ("ours", "chance") for count in range(3)]
+    table = pd.DataFrame(rows, columns=["series", "count", "share"])
+    figure, axes = new_figure(4, 3)
+    ax = count_bars(table, axes[0, 0])
+    (first, second) = (bar for bar in ax.patches if round(float(bar.get_height()), 9) == 0.2)
+    assert first.get_x() + first.get_width() == pytest.approx(2)
+    assert second.get_x() == pytest.approx(2)
+    assert not problems(figure, table)
+
+
+def some_pattern(title: str, control: pd.DataFrame | None = None) -> Pattern:
+    cell = CellGenotype(2, 4, ((0, 2, "sep_conv_3x3"), (1, 2, "skip_connect")), (2, 3, 4, 5))
+    cells = (("epoch 2: most are dropped", cell), ("epoch 5: the end", cell))
+    return Pattern(title, darts_cell(4), cells, kind_table(by_kind(), median=0), kind_table(by_kind()), control)
+
+
+def test_patterns_stand_side_by_side_with_cells_above_and_one_legend_each() -> None:
+    control = curve_table({"control": draw(3, 6)})
+    columns = [some_pattern("SNAS: P1 and P2"), some_pattern("DARTS: P3", control)]
+    figure = pattern_panels(columns)
+    titles = [ax.get_title() for ax in figure.axes if ax.get_title()]
+    assert titles[:2] == ["SNAS: P1 and P2\nepoch 2: most are dropped", "DARTS: P3\nepoch 2: most are dropped"]
+    assert titles[2:] == ["epoch 5: the end"] * 2
+    above, below = ([text.get_text() for text in legend.get_texts()] for legend in figure.legends)
+    assert above == ["skip", "sep3", "dropped"]
+    assert below[-1] == "control on one level"
+    shown = [ax for ax in figure.axes if any(line.get_gid() == "control" for line in ax.lines)]
+    assert len(shown) == 1
+    np.testing.assert_array_equal(lines(shown[0], "control")[0], control["mean"])
+    tables = [table.assign(panel="") for column in columns for table in (column.dropped, column.none)]
+    assert not problems(figure, pd.concat([*tables, control.assign(panel="")]))
+    assert problems(figure, pd.concat(tables)), "the control is not in the table"

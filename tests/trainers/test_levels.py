@@ -1,13 +1,18 @@
 """Who learns from what: weights, logits, and what observing a run may change."""
 
+import numpy as np
 import pytest
 import torch
 from small import LEARNING, METHODS, assert_same, config, fake_source, finished, frozen, run
 
 from nas_core import data
+from nas_core.cells.operations import CANDIDATES
+from nas_core.probes.calibration import SCALES
 from nas_core.trainers.batches import Batches
 from nas_core.trainers.search import Search
 from nas_core.trainers.settings import Data, Network
+
+NO_SKIP = tuple(op for op in CANDIDATES if op != "skip_connect")
 
 
 def weights(search: Search) -> dict[str, torch.Tensor]:
@@ -125,6 +130,60 @@ def test_observing_frozen_logits_changes_nothing(method: str, fake3: str) -> Non
     watched, plain = run(Search(settings)), run(Search(settings.but(probes=())))
     assert_same(watched.model.state_dict(), plain.model.state_dict())
     assert set(watched.result().tables["losses"]["split"]) == {"search", "train"}
+
+
+BI_LEVEL = [name for name in METHODS if METHODS[name].levels == "bi-level"]
+
+
+@pytest.mark.parametrize("method", BI_LEVEL)
+def test_costs_of_frozen_logits_are_read_on_both_halves(method: str) -> None:
+    """Beside those of the search half; on each half they sum to L - H of the same passes (Theorem 2)."""
+    network = Network(cell="minimal", channels=4, layers=2, reductions=False, head_bias=False)
+    network = network.but(allowed=((4, NO_SKIP),))
+    settings = config(method, method=frozen(method), network=network)
+    result = run(Search(settings)).result()
+    table = result.tables["losses"].query("group == 'all'")
+    for half, name in (("search", "edge_cost"), ("train", "train_edge_cost")):
+        of_half = table[table["split"] == half]
+        expected = (of_half["L"] - of_half["H"]).to_numpy()
+        assert result.arrays[name][:, -1].sum(-1) == pytest.approx(expected, abs=1e-4)
+    halves = [name for name in result.arrays if name.startswith("train_")]
+    assert halves == [f"train_{name}" for name in result.arrays if f"train_{name}" in halves]
+    assert len(halves) == 6
+
+
+@pytest.mark.parametrize("method", BI_LEVEL)
+def test_costs_of_learning_logits_are_those_of_the_search_half_alone(method: str) -> None:
+    assert not [name for name in finished(method).result().arrays if name.startswith("train_")]
+
+
+def test_the_training_half_under_frozen_logits_is_the_run_on_one_level() -> None:
+    """Weights that never hear of the search half: L, H, C and the costs are those of single-level search, bit for bit.
+
+    The search half is looked at between the steps, and its images are cut out behind the training images.
+    """
+    ours = run(Search(config("softmax bi-level", method=frozen("softmax bi-level")))).result()
+    alone = run(Search(config("softmax single", method=frozen("softmax single")))).result()
+    training = ours.tables["losses"].query("split == 'train'").reset_index(drop=True)
+    assert training.equals(alone.tables["losses"])
+    assert_same(ours.arrays["train_edge_cost"], alone.arrays["edge_cost"])
+    assert not np.array_equal(ours.arrays["edge_cost"], alone.arrays["edge_cost"])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_calibration_is_of_the_passes_that_losses_are_of(method: str) -> None:
+    """At the scale one: the mean L and C of every epoch and split."""
+    probes = ("losses", "calibration")
+    result = run(Search(config(method, probes=probes))).result()
+    table = result.tables["losses"].query("group == 'all'")
+    one = SCALES.tolist().index(1.0)
+    for split, rows in table.groupby("split"):
+        for quantity in ("L", "C"):
+            by_scale = result.arrays[f"{split}_{quantity}_by_scale"]
+            assert by_scale[:, one] == pytest.approx(rows[quantity].to_numpy(), rel=1e-12)
+        assert result.arrays[f"{split}_reliability"][:, :, 2].sum(1) / rows["n"].to_numpy() == pytest.approx(
+            rows["acc"].to_numpy()
+        )
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -14,7 +14,8 @@ from nas_core.cells.topology import darts_cell
 from nas_core.data import load
 from nas_core.errors import UserError
 from nas_core.trainers import build
-from nas_core.trainers.random_search import Cells, RandomSearch, RandomSearchConfig, random_cell
+from nas_core.trainers.drawn_cells import random_cell
+from nas_core.trainers.random_search import Cells, RandomSearch, RandomSearchConfig
 from nas_core.trainers.settings import Data, Weights
 
 DATA = Data(name="fashion7", train=60, valid=50, test=40)
@@ -103,14 +104,14 @@ def test_a_step_is_sgd_on_a_training_batch() -> None:
     search, hand = RandomSearch(config()), RandomSearch(config())
     order = torch.randperm(60, generator=torch.Generator().manual_seed(3 * 4 + 2))
     images, labels = hand.data.batch("train", order[:20])
-    loss = F.cross_entropy(hand.network(images), labels)
+    loss = F.cross_entropy(hand.fitting.network(images), labels)
     loss.backward()
-    torch.nn.utils.clip_grad_norm_(hand.network.parameters(), 5.0)
+    torch.nn.utils.clip_grad_norm_(hand.fitting.network.parameters(), 5.0)
     with torch.no_grad():
-        for p in hand.network.parameters():
+        for p in hand.fitting.network.parameters():
             p -= 0.1 * (p.grad + 3e-4 * p)
     assert search.step() == pytest.approx(loss.item(), rel=1e-6)
-    for ours, theirs in zip(search.network.parameters(), hand.network.parameters(), strict=True):
+    for ours, theirs in zip(search.fitting.network.parameters(), hand.fitting.network.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
 
 

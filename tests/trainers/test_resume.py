@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from small import METHODS, assert_same, config, leaves, run, through_a_file
+from small import METHODS, assert_same, config, frozen, leaves, run, through_a_file
 
 from nas_core.trainers import build
 from nas_core.trainers.search import Search
@@ -45,6 +45,12 @@ def test_end_to_end_resume_with_colours_and_augmentation(method: str, fake3: str
     """Three channels: the weights' memory is laid out channels last, and the crops have a generator of their own."""
     images = Data(name=fake3, train=60, search=20 if METHODS[method].levels == "bi-level" else 0, valid=30, test=30)
     assert_resumes_everywhere(config(method).but(data=images))
+
+
+@pytest.mark.parametrize("method", ["softmax bi-level", "softmax single"])
+def test_end_to_end_resume_with_all_that_frozen_logits_record(method: str) -> None:
+    """Costs of both halves and calibration are part of the state, too."""
+    assert_resumes_everywhere(config(method, method=frozen(method), probes=("losses", "costs", "calibration")))
 
 
 @pytest.mark.parametrize("method", METHODS)
