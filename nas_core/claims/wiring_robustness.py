@@ -12,7 +12,7 @@ from scipy import stats
 
 from nas_core.claims.check import check
 from nas_core.claims.measures import none_index, settings
-from nas_core.claims.nulls import DRAWS, EDGES, OPERATIONS, Exchanged, Outcome, Sample, summary
+from nas_core.claims.nulls import DRAWS, EDGES, OPERATIONS, Exchanged, Outcome, Relabelled, Sample, summary
 from nas_core.claims.seeds import estimate
 from nas_core.claims.wiring import dropped_at_the_end, most_dropped_early, recovered, width_preference
 from nas_core.experiments.wiring_robustness import (
@@ -32,27 +32,6 @@ BI_LEVEL = " ".join(each.bi_level for each in VARIATIONS)
 OF_THE_PAPER = " ".join(f"{each.single_level} {each.bi_level}" for each in NAMED_BY_THE_PAPER)
 ONE_LEVEL = " ".join([SINGLE_LEVEL, *SNAS_DOSE.values(), *SNAS_TEMPERATURE])
 Scores = Callable[..., tuple[np.ndarray, np.ndarray]]  # of the records of a seed: what foretells, and the outcome
-
-
-@dataclass(frozen=True)
-class Reassigned:
-    """The runs of every seed in a random order, so that their settings no longer belong to them."""
-
-    words: str
-    runs: tuple[str, ...] = ()
-
-    def outcome(self, sample: Sample) -> Outcome | None:
-        """The mean over draws of the estimate over seeds."""
-        assert sample.measure is not None
-        rng = np.random.default_rng(0)
-        drawn = []
-        for _ in range(DRAWS):
-            numbers = []
-            for of_seed in zip(*sample.of_runs, strict=True):
-                order = rng.permutation(len(of_seed))
-                numbers.append(sample.measure(*(of_seed[i] for i in order)))
-            drawn.append(estimate(np.array(numbers, dtype=float), sample.statistic))
-        return summary(np.array(drawn), sample)
 
 
 # ---------------------------------------------------------------------------------------------------- the map
@@ -113,7 +92,7 @@ def share_with_p3(*records: Record) -> float:
 
 # ---------------------------------------------------------------------------------------------------- the dose
 
-RATES = Reassigned("learning rates reassigned")
+RATES = Relabelled("learning rates reassigned")
 
 
 def rank_correlation_with_order(values: Sequence[float]) -> float:

@@ -113,7 +113,7 @@ class Search:
         measured = not self.method.update_alpha and "costs" in self.config.probes
         draw = self._draw_from(self.masked_logits(), "gates", measured=measured)
         loss = self._forward(train, draw)
-        weight_gradients, _ = self._measure(loss, draw, self._learning_weights(), of_weights=True)
+        weight_gradients, _ = self._measure(loss, draw, self._learning_weights(), weights_half=True)
         self.optimiser.step(weight_gradients)
         return loss.item()
 
@@ -201,11 +201,11 @@ class Search:
         return batch.images, draw.gates, outputs, observed, factors
 
     def _measure(
-        self, loss: Tensor, draw: Draw, weights: Sequence[Tensor], *, of_weights: bool = False
+        self, loss: Tensor, draw: Draw, weights: Sequence[Tensor], *, weights_half: bool = False
     ) -> tuple[list[Tensor | None], Tensor]:
         """Gradients of all weights, None for those not in ``weights``; the costs C = dL/dZ, (layers, edges, ops).
 
-        ``of_weights``: see :meth:`nas_core.trainers.observer.Observer.see_costs`.
+        ``weights_half``: see :meth:`nas_core.trainers.observer.Observer.see_costs`.
         """
         measured = [draw.gates, draw.outputs] if draw.gates.requires_grad else []
         found = gradients(loss, [*weights, *measured])
@@ -216,7 +216,7 @@ class Search:
         # Where every edge drew none, no gate is in the graph and all costs are zero.
         cost = torch.zeros_like(draw.gates) if cost is None else cost
         output_cost = torch.zeros_like(draw.outputs) if output_cost is None else output_cost
-        self.observer.see_costs(draw.gates, cost, output_cost, of_weights=of_weights)
+        self.observer.see_costs(draw.gates, cost, output_cost, weights_half=weights_half)
         return of_weights, cost
 
     def _spectate(self, batch: Batch) -> None:
