@@ -130,14 +130,13 @@ class Observer:
         self.journal.add_row("accuracy", epoch=epoch, network=network, statistics=statistics, split=split, acc=value)
 
     def state(self) -> dict[str, Any]:
-        """Journal, and what the probes have summed since the last epoch."""
-        state = {
-            "journal": self.journal.state(),
-            "losses": self.losses.sums,
-            "costs": self.costs.totals,
-            "train_costs": self.train_costs.totals,
-            "calibration": self.calibration.sums,
-        }
+        """Journal, and what the probes have summed since the last epoch; of probes that few runs have, only there."""
+        state = {"journal": self.journal.state(), "losses": self.losses.sums, "costs": self.costs.totals}
+        beyond = set(self.chosen) - set(PROBES)
+        if beyond or self.train_costs.totals["batches"]:
+            state["train_costs"] = self.train_costs.totals
+        if beyond:
+            state["calibration"] = self.calibration.sums
         if IDENTITIES in self.chosen:
             state["identities"] = self.identities.totals
         return state
@@ -147,8 +146,10 @@ class Observer:
         self.journal.load_state(state["journal"])
         self.losses.sums = dict(state["losses"])
         self.costs.totals = copy.deepcopy(state["costs"])
-        self.train_costs.totals = copy.deepcopy(state["train_costs"])
-        self.calibration.sums = copy.deepcopy(state["calibration"])
+        self.train_costs.close()
+        if "train_costs" in state:
+            self.train_costs.totals = copy.deepcopy(state["train_costs"])
+        self.calibration.sums = copy.deepcopy(state.get("calibration", {}))
         if IDENTITIES in self.chosen:
             self.identities.totals = dict(state["identities"])
 
