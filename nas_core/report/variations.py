@@ -98,7 +98,6 @@ def _handles(table: pd.DataFrame, colour: str) -> list[Line2D]:
     if table["shows"].notna().any():
         handles[0].set_label("shows in most seeds")
         handles.append(Line2D([], [], **dot, mfc="white", label="shows in fewer"))
-        handles.append(Line2D([], [], ls="", label="lines: 95 % intervals"))
     if "end" in table:
-        handles.append(Line2D([], [], ls="", marker="|", ms=7, mew=1.4, color=DARK, label="at the end"))
+        handles.append(Line2D([], [], ls="", marker="|", ms=7, mew=1.4, color=DARK, label="share at the end"))
     return handles
