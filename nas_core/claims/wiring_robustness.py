@@ -41,7 +41,7 @@ Scores = Callable[..., tuple[np.ndarray, np.ndarray]]  # of the records of a see
 def bound(claim: str) -> tuple[str, float]:
     """The comparison and the bound of a claim, read once: nulls ask for them many thousand times."""
     row = claims().loc[claim]
-    return str(row["comparison"]), float(row["bound"])
+    return str(row["comparison"]), float(str(row["bound"]))
 
 
 def holds(claim: str, value: float) -> bool:

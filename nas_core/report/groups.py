@@ -55,7 +55,8 @@ def points(table: pd.DataFrame, ax: Axes, *, x: str, y: str, joined: bool = Fals
     """Draw the column ``y`` against ``x``, a colour and a marker a ``curve``; joined by lines, or not."""
     for index, (name, rows) in enumerate(table.groupby("curve", sort=False)):
         colour, line, marker = SERIES[index]
-        look = {"color": colour, "marker": marker, "mec": "white", "mew": 0.4, "ls": line if joined else "none"}
+        look: dict[str, Any] = {"color": colour, "marker": marker, "mec": "white", "mew": 0.4}
+        look["ls"] = line if joined else "none"
         ax.plot(rows[x], rows[y], **look, label=str(name), gid=f"points {name}")
     ax.set(xlabel=x, ylabel=y)
     return ax
