@@ -62,7 +62,8 @@ def draw_signs(table: pd.DataFrame, ops: Sequence[str], intermediate: Collection
             for edge in edges:
                 row = table[(table["panel"] == panel) & (table["operation"] == op) & (table["edge"] == edge)]
                 face = "white" if edge in intermediate else op_style(op).colour
-                ax.vlines(row["place"], row["low"], row["high"], color=op_style(op).colour, lw=1.2, gid=f"error {edge} {op}")
+                colour = op_style(op).colour
+                ax.vlines(row["place"], row["low"], row["high"], color=colour, lw=1.2, gid=f"error {edge} {op}")
                 look = {**mark(op), "mfc": face, "mec": op_style(op).colour, "mew": 0.9, "ls": ""}
                 ax.plot(row["place"], row["cost"], **look, gid=f"mean {edge} {op}")
         ax.set_xticks(range(len(ops)), labels=list(ops))
