@@ -11,7 +11,7 @@ from small import NOT_NONE, batch, network, path, random_path
 
 from nas_core import papers
 from nas_core.claims import CHECKS, evaluate
-from nas_core.claims.nulls import AlteredTables
+from nas_core.claims.shuffled_tables import AlteredTables
 from nas_core.claims.wiring_costs import by_network, epochs_of_arrays, largest_of_cells, mean_cost, standard_error
 from nas_core.experiments import configs
 from nas_core.probes.losses import loss_terms
@@ -60,7 +60,7 @@ def verdict(claim: str, *records: Fake) -> str:
     return evaluate(claim, {record.config.run: [record] for record in records}).verdict
 
 
-@pytest.mark.claim(*EXACT)
+@pytest.mark.claim("C-W4a", "C-W4d", "C-W7c", "C-W15a", "C-W19a", "C-W19b", "C-W21a", "C-W24a", "C-W30a", "C-W31a")
 @pytest.mark.parametrize("claim", EXACT)
 def test_exact_claims_hold_on_small_runs(claim: str) -> None:
     assert verdict(claim, *map(live, CHECKS[claim].runs)) == "holds"
