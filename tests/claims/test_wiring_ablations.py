@@ -1,13 +1,21 @@
 """Claims on the costs of the three edges of small cells, on records made by hand."""
 
+from collections import Counter
+from fractions import Fraction
 from itertools import product
 
 import numpy as np
 import pytest
+import torch
+import torch.nn.functional as F
+from small import batch, network, path
 from test_claims import Fake
 
+from nas_core.cells.operations import CANDIDATES
+from nas_core.cells.topology import simplified_cell
 from nas_core.claims import CHECKS, evaluate, per_seed
 from nas_core.experiments import configs
+from nas_core.trainers import build
 
 SEEDS = range(6)
 ORDER = (-0.02, -0.05, 0.03)  # costs of (0, 1), (0, 2) and (1, 2) as the paper has them in the simplified cell
@@ -97,3 +105,45 @@ def test_the_gap_of_controls():
     assert measured("C-W9c", record("W-SIMP-g-r", ORDER)) == pytest.approx(0.08)
     assert measured("C-W9d", record("W-SIMP-a", ORDER), record("W-SIMP-g-r", INVERTED)) == pytest.approx(0.18)
     assert measured("C-W28e", record("W-MOD-c-skip-r", ORDER), record("W-MOD-c", INVERTED)) == pytest.approx(0.18)
+
+
+def live(run):
+    """The record of a run at the size of tests."""
+    (config,) = configs(run, "smoke", [5])
+    trainer = build(config)
+    while trainer.done < trainer.total:
+        trainer.step()
+    result = trainer.result()
+    return Fake(config, result.arrays, result.tables)
+
+
+@pytest.mark.claim("C-W28c", "C-W28d")
+@pytest.mark.parametrize(("claim", "run"), [("C-W28c", "W-MOD-d"), ("C-W28d", "W-MOD-c")])
+def test_exact_costs_of_the_modified_cell_on_live_runs(claim, run):
+    assert evaluate(claim, {run: [live(run)]}).verdict == "holds"
+
+
+@pytest.mark.claim("C-PO8b")
+def test_exact_weights_between_the_nodes_rest_where_the_first_node_has_nothing():
+    """And they learn where it has something: a convolution on all three edges, or none on (0, 1)."""
+    model = network(simplified_cell())
+    images, labels = batch(8)
+    weights = list(model.cells[0].candidates(2)[CANDIDATES.index("sep_conv_3x3")].parameters())
+    largest = {}
+    for first in ("none", "sep_conv_3x3"):
+        loss = F.cross_entropy(model(images, path(model, first, "sep_conv_3x3", "sep_conv_3x3")), labels)
+        found = torch.autograd.grad(loss, weights, allow_unused=True)
+        largest[first] = max((float(g.abs().max()) for g in found if g is not None), default=0.0)
+    assert largest["none"] == 0
+    assert largest["sep_conv_3x3"] > 0
+
+
+@pytest.mark.claim("C-PO8c")
+def test_exact_shares_of_the_updates_of_an_operation():
+    """Over all 512 architectures: an operation learns where it is drawn and its source node has something."""
+    learned = Counter()
+    for drawn in product(range(8), repeat=3):  # none is 0; the operation that is counted is 7
+        fed = drawn[0] != 0
+        learned.update(edge for edge in range(3) if drawn[edge] == 7 and (edge < 2 or fed))
+    shares = [Fraction(learned[edge], 8**3) for edge in range(3)]
+    assert shares == [Fraction(1, 8), Fraction(1, 8), Fraction(1, 8) * Fraction(7, 8)]
