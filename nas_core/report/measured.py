@@ -120,7 +120,7 @@ def draw_loss_and_costs(losses: pd.DataFrame, costs: pd.DataFrame, intermediate:
     """
     figure, ((left, right),) = new_figure(7.0, 2.9, 1, 2)
     accuracy, handles = _second_axis(left, losses, ("loss",), "accuracy")
-    left.legend(handles=handles[:2], fontsize=7, loc="center right")  # the band is that of all panels
+    left.legend(handles=handles[:2], fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
     left.set(title="(a) loss and accuracy", ylabel="loss (nats)")
     accuracy.set_ylabel("accuracy")
     draw_edge_costs(right, costs, intermediate).set_title("(b) costs of the edges")

@@ -11,7 +11,7 @@ from small import NOT_NONE, batch, network, path, random_path
 
 from nas_core import papers
 from nas_core.claims import CHECKS, evaluate
-from nas_core.claims.nulls import AlteredTables
+from nas_core.claims.shuffled_tables import AlteredTables
 from nas_core.claims.wiring_costs import by_network, epochs_of_arrays, largest_of_cells, mean_cost, standard_error
 from nas_core.experiments import configs
 from nas_core.probes.losses import loss_terms
