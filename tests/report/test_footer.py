@@ -59,10 +59,6 @@ def test_a_statement_says_value_interval_seeds_and_a_null_that_does_as_well() ->
     assert text.endswith(", 1 of 3 seeds, P(holds) 0.30; no evidence, since chance gives 92 %.")
 
 
-def test_what_a_study_expected_is_not_said_to_be_the_papers() -> None:
-    assert statement(Verdict("C-R1a", "holds", 0.4, "> 0", (0, 1), met=2)).startswith("Expected: centred costs")
-
-
 @pytest.mark.parametrize(
     ("value", "unit", "words"),
     [
