@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from nas_core.report.curves import curves, guide, marker_positions
-from nas_core.report.heat import cost_map
+from nas_core.report.heat import heat_map, signed
 from nas_core.report.standard import GUIDE
 from nas_core.report.style import DARK, GREY, INTERMEDIATE_EDGE, SERIES, mark, new_figure, op_style, use_style
 
@@ -30,7 +31,8 @@ def draw_mean_costs(table: pd.DataFrame, ops: Sequence[str], intermediate: Colle
     for ax, panel in zip(axes, panels, strict=True):
         grid = table[table["panel"] == panel].pivot_table("mean cost", "edge", "operation", sort=False, dropna=False)
         grid = grid.reindex(columns=list(ops)).rename_axis(index=None, columns=None)
-        cost_map(ax, grid, limit=float(grid.abs().max().max()) or 1.0)
+        limit = float(grid.abs().max().max()) or 1.0
+        heat_map(ax, grid, grid.map(_thousandths), cmap="RdBu_r", vmin=-limit, vmax=limit)
         ax.set_title(panel)
         for name in ax.get_yticklabels():
             if name.get_text() in intermediate:
@@ -44,6 +46,11 @@ def placed(table: pd.DataFrame, ops: Sequence[str]) -> pd.DataFrame:
     beside = dict(zip(edges, np.linspace(-0.3, 0.3, len(edges)), strict=True))
     columns = {op: column for column, op in enumerate(ops)}
     return table.assign(place=table["operation"].map(columns) + table["edge"].map(beside))
+
+
+def _thousandths(cost: float) -> str:
+    """A cost in 10⁻³ with its sign, in at most five characters."""
+    return signed(1e3 * cost, 1 if abs(cost) < 0.0995 else 0)
 
 
 @use_style()
@@ -112,7 +119,8 @@ def draw_loss_and_costs(losses: pd.DataFrame, costs: pd.DataFrame, intermediate:
     ``losses``: a ``curve_table`` of ``loss`` and ``accuracy``; ``costs``: as for :func:`draw_edge_costs`.
     """
     figure, ((left, right),) = new_figure(7.0, 2.9, 1, 2)
-    accuracy = _second_axis(left, losses, ("loss",), "accuracy")
+    accuracy, handles = _second_axis(left, losses, ("loss",), "accuracy")
+    left.legend(handles=handles[:2], fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
     left.set(title="(a) loss and accuracy", ylabel="loss (nats)")
     accuracy.set_ylabel("accuracy")
     draw_edge_costs(right, costs, intermediate).set_title("(b) costs of the edges")
@@ -140,22 +148,27 @@ def draw_loss_terms(table: pd.DataFrame, width: float = 7.0) -> Figure:
     ``table``: a ``curve_table`` of ``L``, ``H`` and ``C`` with a column ``panel``.
     """
     panels = list(dict.fromkeys(table["panel"]))
-    figure, (axes,) = new_figure(width, 2.7, 1, len(panels))
+    figure, (axes,) = new_figure(width, 2.9, 1, len(panels))
+    handles: list[Any] = []
     for ax, panel in zip(axes, panels, strict=True):
         rows = table[table["panel"] == panel]
-        right = _second_axis(ax, rows, ("L", "H"), "C")
-        low, high = rows.loc[rows["curve"] == "C", "low"].min(), rows.loc[rows["curve"] == "C", "high"].max()
-        if low < 0 < high:
-            guide(right, y=0)
-        ax.set(title=panel, ylabel="L and H (nats)" if panel == panels[0] else "")
+        right, handles = _second_axis(ax, rows, ("L", "H"), "C")
+        cost = rows[rows["curve"] == "C"]
+        if cost["low"].min() < 0 < cost["high"].max():
+            guide(right, y=0, text="C = 0")
+        ax.set(title=panel if len(panels) > 1 else "", ylabel="L and H (nats)" if panel == panels[0] else "")
         right.set_ylabel("C (nats)" if panel == panels[-1] else "")
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=7)
     return figure
 
 
-def _second_axis(ax: Axes, table: pd.DataFrame, left: Sequence[str], right: str) -> Axes:
-    """Draw the curves ``left``, and the curve ``right`` on an axis at the right side, whose labels have its colour."""
+def _second_axis(ax: Axes, table: pd.DataFrame, left: Sequence[str], right: str) -> tuple[Axes, list[Any]]:
+    """Draw the curves ``left``, and the curve ``right`` on an axis at the right side, whose labels have its colour.
+
+    Returns that axis, and what a legend needs.
+    """
     other = ax.twinx()
-    handles = []
+    handles: list[Any] = []
     for index, name in enumerate((*left, right)):
         colour, line, marker = SERIES[index]
         where = other if name == right else ax
@@ -172,8 +185,9 @@ def _second_axis(ax: Axes, table: pd.DataFrame, left: Sequence[str], right: str)
     other.spines["right"].set_visible(True)
     other.grid(False)
     ax.set_xlabel("epoch")
-    ax.legend(handles=handles, fontsize=7, loc="best")
-    return other
+    for band in filter(None, table["band"].unique()):
+        handles.append(Patch(color=GREY, alpha=0.25, lw=0, label=band))
+    return other, handles
 
 
 @use_style()
@@ -193,7 +207,7 @@ def draw_by_cell(table: pd.DataFrame) -> Figure:
         ax.set(yscale="log", xlabel="cell", title=panel)
         ax.set_xticks(sorted(of_panel["cell"].unique()))
     axes[0].set_ylabel("mean cost (10⁻³ nats)")
-    axes[0].legend(fontsize=7, loc="lower left")
+    figure.legend(handles=axes[0].get_legend_handles_labels()[0], loc="outside lower center", ncols=2, fontsize=7)
     return figure
 
 

@@ -207,6 +207,8 @@ def test_the_sum_turns_and_goes_with_the_loss() -> None:
         assert not found.null.meets
     never = {"W-TH1": [trained("W-TH1", FALLING + 1, s, **columns) for s in range(6)]}
     assert evaluate("C-W7a", never).verdict == "fails"
+    only_late = np.r_[-0.1, FALLING[1:]]  # negative at the end, and at the start already
+    assert CHECKS["C-W7a"].measure(trained("W-TH1", only_late, **columns)) == pytest.approx(-0.1)
     rising = {"W-TH1": [trained("W-TH1", -FALLING, s, **columns) for s in range(6)]}
     for claim in ("C-W7a", "C-W7b", "C-W7d"):
         assert evaluate(claim, rising).verdict == "fails", claim

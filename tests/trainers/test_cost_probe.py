@@ -92,6 +92,18 @@ def test_exact_costs_are_the_gradients_of_the_gates() -> None:
     assert (drawn[0] == drawn[1]).all(), "all cells share the path"
 
 
+def test_every_network_is_drawn_anew() -> None:
+    """While one is measured its weights stay; the next one has others."""
+    probe = CostProbeRun(config(networks=2, batches=2))
+    seen = []
+    for _ in range(4):
+        seen.append(probe.model.classifier.weight.clone())
+        probe.step()
+    assert torch.equal(seen[0], seen[1])
+    assert not torch.equal(seen[1], seen[2])
+    assert torch.equal(seen[2], seen[3])
+
+
 def test_nothing_learns() -> None:
     probe = CostProbeRun(config(networks=1))
     before = [weight.clone() for weight in probe.model.parameters()]
