@@ -95,6 +95,8 @@ def test_poster_panel_can_be_saved() -> None:
     table = small_cells.edge_cost_table({"a": COSTS})
     figure = small_cells.cell_and_curve(table, simplified_cell(), {"cost": [(3, 2, 1)]})
     assert problems(figure, table) == []
+    (chart,) = [ax for ax in figure.axes if ax.axison]
+    assert np.allclose(drawn(chart, "mean"), 1e3 * COSTS.mean(0).T)
 
 
 def test_gaps_are_drawn_seed_by_seed() -> None:
