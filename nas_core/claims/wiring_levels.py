@@ -101,7 +101,7 @@ def printed_identity() -> float:
     deviations = []
     for group in ("correct", "wrong"):
         residual = values.loc[f"C_{group}"] - (values.loc[f"L_{group}"] - values.loc[f"H_{group}"])
-        deviations.append(residual.abs().max())
+        deviations.append(np.abs(residual.to_numpy(dtype=float)).max())
     return float(max(deviations))
 
 

@@ -41,7 +41,7 @@ Scores = Callable[..., tuple[np.ndarray, np.ndarray]]  # of the records of a see
 def bound(claim: str) -> tuple[str, float]:
     """The comparison and the bound of a claim, read once: nulls ask for them many thousand times."""
     row = claims().loc[claim]
-    return str(row["comparison"]), float(row["bound"])
+    return str(row["comparison"]), float(str(row["bound"]))
 
 
 def holds(claim: str, value: float) -> bool:
@@ -143,9 +143,14 @@ def clearness(record: Record) -> float:
         record.array(name)[:epochs][:, _normal_cells(record)][..., others].sum((0, 3))
         for name in ("cost_sum", "cost_sq", "cost_n")
     )
-    mean = (total / count).sum(0)  # over cells, which share the logits
-    rms = np.sqrt((square / count).sum(0))
-    return float(np.sqrt(steps) * (mean / rms).mean())
+    mean = ratio(total, count).sum(0)  # over cells, which share the logits
+    rms = np.sqrt(ratio(square, count).sum(0))
+    return float(np.sqrt(steps) * ratio(mean, rms).mean())
+
+
+def ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    """The quotients; 0 where nothing was drawn or nothing cost anything."""
+    return np.divide(above, below, out=np.zeros_like(above), where=below > 0)
 
 
 def _normal_cells(record: Record) -> list[int]:

@@ -117,7 +117,7 @@ WEIGHTS_RATE = "rate of the weights"
 LOGITS_RATE = "rate of the logits"
 # As many ways as the paper names (seeds are the runs of each of them), and those that may decide besides.
 VARIATIONS = (
-    Variation("base", "nothing", "", lambda setting: setting),
+    Variation("base", "nothing changed", "", lambda setting: setting),
     Variation("weights-d10", WEIGHTS_RATE, "÷ 10", _scaled("w_lr", 1 / 10)),
     Variation("weights-d3", WEIGHTS_RATE, "÷ 3", _scaled("w_lr", 1 / 3)),
     Variation("weights-x3", WEIGHTS_RATE, "× 3", _scaled("w_lr", 3)),

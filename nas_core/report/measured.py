@@ -89,8 +89,8 @@ def draw_edge_costs(ax: Axes, table: pd.DataFrame, intermediate: Collection[str]
     for index, (name, rows) in enumerate(table.groupby("curve", sort=False)):
         look = looks[str(name)]
         if name == SUM and rows["band"].any():
-            band = {"color": DARK, "alpha": 0.15, "lw": 0, "gid": f"band {name}"}
-            ax.fill_between(rows["epoch"], rows["low"], rows["high"], **band)
+            gid = f"band {name!s}"
+            ax.fill_between(rows["epoch"], rows["low"], rows["high"], color=DARK, alpha=0.15, lw=0, gid=gid)
         every = marker_positions(len(rows), index)
         ax.plot(rows["epoch"], rows["mean"], **look, mec="white", mew=0.4, markevery=every, label=name, gid=name)
     ax.set(xlabel="epoch", ylabel="cost (nats)")

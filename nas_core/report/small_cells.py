@@ -122,7 +122,8 @@ def draw_setting(ax: Axes, setting: Setting) -> Axes:
     draw_cell(ax, setting.cell, labels=False, texts=setting.labels(), names={0: "", end: ""})
     for (i, j), name in zip(setting.cell.edges, EDGES, strict=True):
         colour = LOOKS[name][0]
-        for artist in [*ax.patches, *ax.texts]:
+        artists: list[Any] = [*ax.patches, *ax.texts]
+        for artist in artists:
             words = str(artist.get_gid()).split()
             if words[1:2] != [f"{i}-{j}"]:
                 continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -83,7 +84,7 @@ def _draw_panel(ax: Axes, rows: pd.DataFrame, colour: str) -> None:
     for place, (_, row) in zip(places, rows.iterrows(), strict=True):
         if pd.notna(row["shows"]):
             text = f"{row['shows']:.0f}/{row['seeds']:.0f}"
-            ax.text(1.01, place, text, transform=ax.get_yaxis_transform(), va="center", size=7)
+            ax.text(1.01, float(place), text, transform=ax.get_yaxis_transform(), va="center", size=7)
 
 
 def _changes(sections: Sequence[str]) -> list[float]:
@@ -93,12 +94,11 @@ def _changes(sections: Sequence[str]) -> list[float]:
 
 def _handles(table: pd.DataFrame, colour: str) -> list[Line2D]:
     """What the marks mean."""
-    dot = {"marker": "o", "ls": "-", "lw": 1.1, "color": colour, "ms": 4.7}
+    dot: dict[str, Any] = {"marker": "o", "ls": "-", "lw": 1.1, "color": colour, "ms": 4.7}
     handles = [Line2D([], [], **dot, label="mean, 95 % interval")]
     if table["shows"].notna().any():
         handles[0].set_label("shows in most seeds")
         handles.append(Line2D([], [], **dot, mfc="white", label="shows in fewer"))
-        handles.append(Line2D([], [], ls="", label="lines: 95 % intervals"))
     if "end" in table:
-        handles.append(Line2D([], [], ls="", marker="|", ms=7, mew=1.4, color=DARK, label="at the end"))
+        handles.append(Line2D([], [], ls="", marker="|", ms=7, mew=1.4, color=DARK, label="share at the end"))
     return handles
