@@ -58,7 +58,7 @@ def made(seed=0, **changed):
     t = np.linspace(0, 1, EPOCHS)
     known = {
         "L_train_correct": 0.5 - 0.4 * t,
-        "H_train_correct": 0.9 - 0.5 * t + 0.25 * (t - 0.5).clip(0),
+        "H_train_correct": 0.9 - 0.1 * t - 0.5 * (t - 2 / 3).clip(0),
         "L_train_wrong": 2.3 - 0.8 * t,
         "H_train_wrong": 2.2 - 1.2 * t,
         "L_search_correct": 0.5 - 0.39 * t,
@@ -66,7 +66,6 @@ def made(seed=0, **changed):
         "L_search_wrong": 2.3 + 0.6 * t,
         "H_search_wrong": 2.2 - 1.4 * t,
     } | changed
-    known["H_train_correct"] = known["H_train_correct"] - 0.1 * t
     right = {"train": 50 + 30 * t, "search": 50 + 10 * t}
     rows = []
     for half in ("train", "search"):
