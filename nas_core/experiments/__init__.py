@@ -11,7 +11,6 @@ from nas_core.experiments import (
     wiring_ablations,
     wiring_costs,
     wiring_levels,
-    wiring_robustness,
 )
 from nas_core.experiments.recipe import Experiment
 from nas_core.papers import PROFILES
@@ -32,7 +31,6 @@ EXPERIMENTS: Registry[Experiment] = Registry(
         **wiring_costs.EXPERIMENTS,
         **wiring_ablations.EXPERIMENTS,
         **wiring_levels.EXPERIMENTS,
-        **wiring_robustness.EXPERIMENTS,
         **snas.EXPERIMENTS,
     },
 )
