@@ -16,7 +16,7 @@ from nas_core.errors import UserError, choose
 from nas_core.registry import Registry
 
 PAPERS = ("snas", "wiring", "mixpath", "darts-proxylessnas")
-OWN = "own"  # in the place of a paper: what plugins register
+OWN = "own"  # in the place of a paper: claims that are ours, and what plugins register
 STUDY = "study"  # in the place of a paper, and kind: what goes beyond the papers, made only when asked for
 KINDS = ("figure", "table", "panel", "algorithm", "lemma", "item", STUDY)
 GRADES = {"X": "exact", "S": "statistical", "R": "reference"}
@@ -229,7 +229,7 @@ def check_claims(table: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
     """Return ``table``, indexed by id; raise :class:`UserError` on what :func:`check_artefacts` and ``known`` reject.
 
     ``known``: the artefacts, indexed by id; a claim's artefact must be one of them, in the same paper or in a study, or
-    empty.
+    empty. A claim that is not a paper's may be about an artefact of any.
     """
     table = _index(table, "claims.csv", _CLAIM_COLUMNS)
     _only(
@@ -253,7 +253,7 @@ def check_claims(table: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
     for key in table.index[table["short"].str.len() > SHORT]:
         raise UserError(f"claims.csv: the short form of {key} has more than {SHORT} characters.")
     paper = table["artefact"].map(known["paper"])
-    astray = paper.notna() & (paper != STUDY) & (paper != table["paper"])
+    astray = paper.notna() & (paper != STUDY) & (table["paper"] != OWN) & (paper != table["paper"])
     for key in table.index[astray]:
         raise UserError(f"claims.csv: {key} and its artefact {table['artefact'][key]} belong to different papers.")
     blank = table["sentence"].str.strip() == ""

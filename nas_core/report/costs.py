@@ -19,9 +19,9 @@ FIRST, SECOND = "first path", "second path"
 PAD = 10  # points between a drawing and its title, for the numbers of its highest edge
 
 
-def thousandths(cost: float) -> str:
+def thousandths(cost: float, digits: int = 1) -> str:
     """A cost in 10⁻³ with its sign, 0 if it is zero to round-off."""
-    return signed(UNIT * cost, 1)
+    return signed(UNIT * cost, digits)
 
 
 @use_style()

@@ -95,8 +95,7 @@ def stamp_lines(verdicts: Sequence[Verdict]) -> list[Stamped]:
 def statement(verdict: Verdict) -> str:
     """What is claimed, and what is seen here: value, interval, seeds, how sure, and a null that does as well."""
     row = dict(papers.claims().loc[verdict.id])
-    ours = papers.artefacts()["paper"].get(row["artefact"]) == papers.STUDY
-    source = "Expected" if ours else "Paper"
+    source = "Expected" if row["paper"] == papers.OWN else "Paper"
     text = f"{source}: {row['short']} ({bound_in_words(row['comparison'], row['bound'], row['unit'])})."
     text += f" Here {name_of(row['unit'])}{quantity(verdict.value, row['unit'])}"
     if verdict.interval is not None:

@@ -9,8 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from nas_core.report.costs import thousandths
 from nas_core.report.curves import curves, guide, marker_positions
-from nas_core.report.heat import heat_map, signed
+from nas_core.report.heat import heat_map
 from nas_core.report.standard import GUIDE
 from nas_core.report.style import DARK, GREY, INTERMEDIATE_EDGE, SERIES, mark, new_figure, op_style, use_style
 
@@ -32,7 +33,7 @@ def draw_mean_costs(table: pd.DataFrame, ops: Sequence[str], intermediate: Colle
         grid = table[table["panel"] == panel].pivot_table("mean cost", "edge", "operation", sort=False, dropna=False)
         grid = grid.reindex(columns=list(ops)).rename_axis(index=None, columns=None)
         limit = float(grid.abs().max().max()) or 1.0
-        heat_map(ax, grid, grid.map(_thousandths), cmap="RdBu_r", vmin=-limit, vmax=limit)
+        heat_map(ax, grid, grid.map(_written), cmap="RdBu_r", vmin=-limit, vmax=limit)
         ax.set_title(panel)
         for name in ax.get_yticklabels():
             if name.get_text() in intermediate:
@@ -48,9 +49,9 @@ def placed(table: pd.DataFrame, ops: Sequence[str]) -> pd.DataFrame:
     return table.assign(place=table["operation"].map(columns) + table["edge"].map(beside))
 
 
-def _thousandths(cost: float) -> str:
-    """A cost in 10⁻³ with its sign, in at most five characters."""
-    return signed(1e3 * cost, 1 if abs(cost) < 0.0995 else 0)
+def _written(cost: float) -> str:
+    """A cost in 10⁻³, in at most five characters."""
+    return thousandths(cost, 1 if abs(cost) < 0.0995 else 0)
 
 
 @use_style()

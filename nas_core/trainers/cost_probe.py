@@ -31,6 +31,7 @@ from nas_core.trainers.result import Result
 from nas_core.trainers.search_settings import SearchConfig
 from nas_core.trainers.settings import TAG, Data, Network, RunConfig, one_of
 from nas_core.trainers.streams import generators, load_states, states
+from nas_core.trainers.supernets import supernet
 
 STREAMS = ("init", "data", "augment", "gates")
 SPLIT = "train"
@@ -119,19 +120,12 @@ class CostProbeRun:
 
     def _untrained(self) -> Supernet:
         """A network with weights of its own, which do not learn."""
-        network = self.config.network
-        model = FORMULATIONS[self.config.formulation](
-            network.space(),
-            channels=network.channels,
-            layers=network.layers,
-            classes=self.data.source.classes,
-            in_channels=self.data.channels,
-            reductions=network.reductions,
-            head_bias=network.head_bias,
-            generator=self.streams["init"],
+        config = self.config
+        model: Supernet = supernet(
+            config.network, config.formulation, self.data, device=config.device, generator=self.streams["init"]
         )
         model.requires_grad_(False)
-        return model.to(self.config.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return model
 
     def step(self) -> float:
         """One batch on one path: forward, backward to the gates, measure. Returns the loss."""

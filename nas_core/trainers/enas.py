@@ -16,9 +16,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 from torch.func import functional_call
 
-from nas_core.backends.formulations import FORMULATIONS
 from nas_core.cells.genotype import CellGenotype, Genotype, derive_argmax
-from nas_core.cells.supernet import Supernet
 from nas_core.data import load
 from nas_core.probes.accuracy import Child, accuracy, recalibrated
 from nas_core.trainers.batches import Batches
@@ -30,6 +28,7 @@ from nas_core.trainers.observer import EVAL_BATCH, Observer
 from nas_core.trainers.optimiser import WeightOptimiser
 from nas_core.trainers.result import Result
 from nas_core.trainers.streams import generators, load_states, states
+from nas_core.trainers.supernets import supernet
 
 STREAMS = ("init", "controller", "weight_data", "reward_data", "augment", "draws", "probe")
 DRAWS = 256  # of which the probabilities of the operations are the mean; the law itself is over 8^28 networks
@@ -42,7 +41,9 @@ class ENAS:
         self.config, self.settings = config, config.controller
         self.streams = generators(config.seed, STREAMS)
         self.data = load(config.data.name, seed=config.seed, **config.data.model_dump(exclude={"name"}))
-        self.model = self._supernet()
+        self.model = supernet(
+            config.network, config.formulation, self.data, device=config.device, generator=self.streams["init"]
+        )
         self.space = self.model.space
         self.cell_type = torch.tensor(self.model.cell_type)
         allowed = torch.from_numpy(self.space.mask())
@@ -219,17 +220,3 @@ class ENAS:
         if self.done != self.total:
             raise RuntimeError(f"the search has done {self.done} of {self.total} steps")
         return self.observer.journal.result()
-
-    def _supernet(self) -> Supernet:
-        network = self.config.network
-        model = FORMULATIONS[self.config.formulation](
-            network.space(),
-            channels=network.channels,
-            layers=network.layers,
-            classes=self.data.source.classes,
-            in_channels=self.data.channels,
-            reductions=network.reductions,
-            head_bias=network.head_bias,
-            generator=self.streams["init"],
-        )
-        return model.to(self.config.device, memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -13,12 +13,11 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Generator, Tensor
+from torch import Tensor
 from torch.func import functional_call
 
-from nas_core.backends.formulations import FORMULATIONS
 from nas_core.cells.operations import kept_paths
-from nas_core.data import Dataset, load
+from nas_core.data import load
 from nas_core.relaxations.remedies import fitted_scale
 from nas_core.trainers.architecture import Architecture
 from nas_core.trainers.batches import Batches
@@ -30,6 +29,7 @@ from nas_core.trainers.optimiser import WeightOptimiser
 from nas_core.trainers.result import Result
 from nas_core.trainers.search_settings import SearchConfig
 from nas_core.trainers.streams import generators, load_states, states
+from nas_core.trainers.supernets import supernet
 
 STREAMS = ("init", "weight_data", "alpha_data", "augment", "gates", "probe")
 
@@ -64,7 +64,9 @@ class Search:
         self.config, self.method = config, config.method
         self.generators = generators(config.seed, STREAMS)
         self.data = load(config.data.name, seed=config.seed, **config.data.model_dump(exclude={"name"}))
-        self.model = _supernet(config, self.data, self.generators["init"])
+        self.model = supernet(
+            config.network, config.formulation, self.data, device=config.device, generator=self.generators["init"]
+        )
         self.space = self.model.space
         self.weights = list(self.model.parameters())
         self.cell_type = torch.tensor(self.model.cell_type)
@@ -328,18 +330,3 @@ class Search:
             raise RuntimeError(f"the search has done {self.done} of {self.total} steps")
         kept = self.model.state_dict() if self.config.keep_weights else None
         return self.observer.journal.result(kept)
-
-
-def _supernet(config: SearchConfig, data: Dataset, generator: Generator) -> Any:
-    network = config.network
-    model = FORMULATIONS[config.formulation](
-        network.space(),
-        channels=network.channels,
-        layers=network.layers,
-        classes=data.source.classes,
-        in_channels=data.channels,
-        reductions=network.reductions,
-        head_bias=network.head_bias,
-        generator=generator,
-    )
-    return model.to(config.device, memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -28,6 +28,7 @@ PAPERS = {
     "mixpath": "MixPath",
     "darts-proxylessnas": "DARTS and ProxylessNAS",
     papers.STUDY: "Studies of our own",
+    papers.OWN: "Claims of our own",
 }
 MATHJAX = Path(str(files("mathjax"))) / "static" / "mathjax" / "es5" / "tex-svg.js"  # one file, which needs no fonts
 COLOURS = {"holds": "success", "fails": "danger", "inconclusive": "warning"}  # of badges; other verdicts are grey

@@ -59,6 +59,11 @@ def test_a_statement_says_value_interval_seeds_and_a_null_that_does_as_well() ->
     assert text.endswith(", 1 of 3 seeds, P(holds) 0.30; no evidence, since chance gives 92 %.")
 
 
+def test_what_we_expected_is_not_said_to_be_the_papers() -> None:
+    assert statement(Verdict("C-W9d", "holds", 0.4, "> 0", (0, 1), met=2)).startswith("Expected: fixing (0, 1)")
+    assert statement(Verdict("C-W9a", "holds", 0.4, "> 0", (0, 1), met=2)).startswith("Paper: ")
+
+
 @pytest.mark.parametrize(
     ("value", "unit", "words"),
     [
