@@ -32,7 +32,7 @@ WI-F6  X: C-W6
 WI-F7  S: C-W7a C-W7b C-W7d  X: C-W7c
 WI-F8  X: C-W8 C-W8b
 WI-F9  S: C-W9a C-W9b C-W9c C-W9d
-WI-F10 X: C-W10a C-W10b C-W10g  S: C-W10c C-W10d C-W10e C-W10f C-W10h
+WI-F10 X: C-W10a C-W10b  S: C-W10c C-W10d C-W10e C-W10f
 WI-F11 S: C-W11a C-W11b C-W11c
 WI-F12 X: C-W12  S: C-W12a C-W12b C-W12c C-W12d
 WI-F13 S: C-W13a C-W13b C-W13c
@@ -90,7 +90,7 @@ NT-12  X: C-N12 C-N12b T-P3 T-P3b T-P3c
 NT-13  X: C-N13 C-N13b  S: C-N13c
 NT-14  X: C-N14  S: C-N14b
 NT-15  S: C-N15 C-N15b  R: C-N15r
-text   S: C-WP2x C-WPrb
+text   X: C-W10g  S: C-WP2x C-WPrb C-W10h
 """
 
 
