@@ -529,6 +529,11 @@ def test_a_study_is_left_alone_unless_asked_for(with_study: Project, asked: list
         with_study.figures("ST-A")
 
 
+def test_where_there_is_no_study_it_is_said(project: Project) -> None:
+    with pytest.raises(UserError, match=r"^no notebook makes a study yet\.$"):
+        Plan("smoke", study=True, out=project.out)
+
+
 def test_a_study_is_made_by_itself(with_study: Project, asked: list) -> None:
     assert driver.figures(Plan("smoke", study=True, out=with_study.out), with_study.said.append) == 1
     assert {config.run for config in asked} == {"W-DARTS8"}

@@ -130,6 +130,8 @@ def _chosen(only: Sequence[str], paper: str, study: bool) -> dict[str, str]:
     table = papers.artefacts()
     table = table[(table["kind"] == papers.STUDY) == study]
     made = {str(key): str(name) for key, name in table["notebook"].items() if name}
+    if study and not made:
+        raise UserError("no notebook makes a study yet.")
     if paper:
         choose("paper", paper, dict.fromkeys(table["paper"]))
         made = {key: name for key, name in made.items() if table["paper"][key] == paper}
