@@ -34,7 +34,7 @@ def draw_mean_costs(table: pd.DataFrame, ops: Sequence[str], intermediate: Colle
         grid = grid.reindex(columns=list(ops)).rename_axis(index=None, columns=None)
         limit = float(grid.abs().max().max()) or 1.0
         heat_map(ax, grid, grid.map(_written), cmap="RdBu_r", vmin=-limit, vmax=limit)
-        ax.set_title(panel)
+        ax.set_title(f"{panel}: mean cost (10⁻³ nats)")
         for name in ax.get_yticklabels():
             if name.get_text() in intermediate:
                 name.set_color(INTERMEDIATE_EDGE)
