@@ -52,7 +52,7 @@ def bars_legend(figure: Figure, table: pd.DataFrame) -> None:
 
 @use_style()
 def points(table: pd.DataFrame, ax: Axes, *, x: str, y: str, joined: bool = False) -> Axes:
-    """Draw the column ``y`` against ``x``, a colour and a marker a ``curve``, ``joined`` by lines with a legend or not."""
+    """Draw the column ``y`` against ``x``, a colour and a marker a ``curve``; ``joined``: by lines, with a legend."""
     for index, (name, rows) in enumerate(table.groupby("curve", sort=False)):
         colour, line, marker = SERIES[index]
         look: dict[str, Any] = {"color": colour, "marker": marker, "mec": "white", "mew": 0.4}
