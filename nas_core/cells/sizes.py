@@ -41,6 +41,12 @@ def network_counts(genotype: Genotype, size: Size) -> Counted:
     return Counted(parameters(network), multiply_adds(network, images))
 
 
+def network_parameters(genotype: Genotype, size: Size) -> int:
+    """The parameters alone, which are there without a pass through the network."""
+    network, _ = _on_meta(genotype, size, auxiliary=False)
+    return parameters(network)
+
+
 def counts_with_tower(genotype: Genotype, size: Size) -> Counted:
     """The same of the network with its tower, which works only while it is trained.
 

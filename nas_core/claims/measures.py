@@ -82,9 +82,3 @@ def turning_epoch(series: np.ndarray) -> float:
     """The epoch, 1, 2, ..., from which on a series by epoch, (epochs,), stays below zero; nan if it ends above."""
     last = np.flatnonzero(series >= 0).max(initial=-1)
     return float("nan") if last == len(series) - 1 else float(last + 2)
-
-
-def peak_epoch(series: np.ndarray) -> float:
-    """The epoch after which a series, (epochs + 1,) with its start, is never as high again; nan if it ends highest."""
-    last = len(series) - 1 - int(series[::-1].argmax())
-    return float("nan") if last == len(series) - 1 else float(last)

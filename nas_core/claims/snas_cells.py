@@ -4,9 +4,8 @@ from functools import cache
 
 import numpy as np
 
-from nas_core.cells.counts import Counted
 from nas_core.cells.genotype import CellGenotype, Genotype, derive_argmax
-from nas_core.cells.sizes import CIFAR, network_counts
+from nas_core.cells.sizes import CIFAR, network_parameters
 from nas_core.claims.check import check
 from nas_core.claims.measures import settings, topology
 from nas_core.claims.nulls import OPERATIONS, Exchanged, Relabelled
@@ -24,8 +23,6 @@ SEARCHED = (
 )
 RANDOM = ("S-EVAL-R1", "S-EVAL-R2", "S-EVAL-R3", "S-EVAL-R4")
 
-cifar_counts = cache(lambda genotype: network_counts(genotype, CIFAR))
-
 
 def final_genotype(record: Record) -> Genotype:
     """What a search ends with by the rule of SNAS: the argmax of every edge, ``none`` included."""
@@ -39,9 +36,10 @@ def edges(genotype: Genotype) -> int:
     return sum(len(cell.edges) for cell in both(genotype))
 
 
-def size(genotype: Genotype) -> Counted:
-    """Parameters and multiply-adds of the network at CIFAR's size."""
-    return cifar_counts(genotype)
+@cache
+def size(genotype: Genotype) -> int:
+    """Parameters of the network at CIFAR's size."""
+    return network_parameters(genotype, CIFAR)
 
 
 def both(genotype: Genotype) -> tuple[CellGenotype, CellGenotype]:
@@ -81,7 +79,7 @@ def aggressive_saving(mild: Record, aggressive: Record) -> float:
     """The smaller of what the aggressive child saves of the mild one's edges and of its parameters, shares."""
     before, after = final_genotype(mild), final_genotype(aggressive)
     in_edges = saving(edges(before), edges(after))
-    in_parameters = saving(size(before).params, size(after).params)
+    in_parameters = saving(size(before), size(after))
     return min(in_edges, in_parameters)
 
 
@@ -94,7 +92,7 @@ def similarity_gain(moderate: Record, mild: Record) -> float:
 @check("C-SNT2c", "S-SNAS-mod S-SNAS-agg", null=CONSTRAINTS)
 def parameter_saving(moderate: Record, aggressive: Record) -> float:
     """What the aggressive child saves of the moderate one's parameters, a share."""
-    return saving(size(final_genotype(moderate)).params, size(final_genotype(aggressive)).params)
+    return saving(size(final_genotype(moderate)), size(final_genotype(aggressive)))
 
 
 @check("C-SNT2d", " ".join(SEARCHED + RANDOM), null=Relabelled("all cells of a seed exchanged at random"))

@@ -1,14 +1,15 @@
 """Claims of the wiring paper on bi-level search: costs on the training half and on the search half."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from nas_core.claims.check import check
-from nas_core.claims.measures import rank_correlation, settings
-from nas_core.claims.nulls import Control, Exchanged, epochs
-from nas_core.claims.shuffled_tables import ShuffledTables
+from nas_core.claims.measures import rank_correlation
+from nas_core.claims.nulls import DRAWS, Control, Exchanged, Outcome, Sample, summary
+from nas_core.claims.seeds import estimate
 from nas_core.papers import printed
 from nas_core.probes.calibration import best_scale
 from nas_core.runs import Record
@@ -16,7 +17,6 @@ from nas_core.runs import Record
 RUN, ONE_LEVEL = "W-DTH8m", "W-DTH8m-slr"
 HALVES = ("train", "search")
 EXCHANGED = Exchanged("halves exchanged")
-REORDERED = ShuffledTables("epochs shuffled", epochs)
 ROUND_OFF = 1e-9  # nats; nearer to zero C has no sign
 
 
@@ -62,6 +62,26 @@ def correlation(values: np.ndarray) -> float:
     return rank_correlation(known) if len(known) > 2 else float("nan")
 
 
+@dataclass(frozen=True)
+class Reordered:
+    """The epochs of the series that a measure looks at, in another order, the same one for all of them."""
+
+    series: Callable[[Record], np.ndarray]  # of a record: (series, epochs)
+    score: Callable[[np.ndarray], float]  # what the measure makes of them
+    words: str = "epochs shuffled"
+    runs: tuple[str, ...] = ()
+
+    def outcome(self, sample: Sample) -> Outcome | None:
+        """The mean over draws of the estimate over seeds."""
+        rng = np.random.default_rng(0)
+        of_seeds = [self.series(record) for record in sample.of_runs[0]]
+        drawn = []
+        for _ in range(DRAWS):
+            numbers = [self.score(rng.permutation(series, axis=1)) for series in of_seeds]
+            drawn.append(estimate(np.array(numbers), sample.statistic))
+        return summary(np.array(drawn), sample)
+
+
 def slope(values: np.ndarray) -> float:
     """Of the straight line through the last half of a series, (epochs,), by epoch."""
     late = values[last(len(values), 2)]
@@ -81,7 +101,7 @@ def printed_identity() -> float:
     deviations = []
     for group in ("correct", "wrong"):
         residual = values.loc[f"C_{group}"] - (values.loc[f"L_{group}"] - values.loc[f"H_{group}"])
-        deviations.append(residual.abs().max())
+        deviations.append(np.abs(residual.to_numpy(dtype=float)).max())
     return float(max(deviations))
 
 
@@ -200,10 +220,20 @@ registered("C-W25a", largest_correct_cost, "train")
 registered("C-W26a", largest_correct_cost, "search")
 
 
-@check("C-W22b", RUN, null=REORDERED)
+def training_loss_and_cost(record: Record) -> np.ndarray:
+    """L and C of the training half, (2, epochs)."""
+    return np.stack([series(record, "train", quantity) for quantity in ("L", "C")])
+
+
+def largest_correlation(found: np.ndarray) -> float:
+    """The largest of the rank correlations with the epoch of several series, (series, epochs)."""
+    return max(correlation(values) for values in found)
+
+
+@check("C-W22b", RUN, null=Reordered(training_loss_and_cost, largest_correlation))
 def training_loss_and_cost_fall(record: Record) -> float:
     """The larger of the rank correlations of L and of C with the epoch, on the training half."""
-    return max(correlation(series(record, "train", quantity)) for quantity in ("L", "C"))
+    return largest_correlation(training_loss_and_cost(record))
 
 
 @check("C-W23b", RUN, null=EXCHANGED)
@@ -212,10 +242,15 @@ def search_loss_slows(record: Record) -> float:
     return slope(series(record, "search", "L")) - slope(series(record, "train", "L"))
 
 
-@check("C-W23c", RUN, null=REORDERED)
+def search_entropy(record: Record) -> np.ndarray:
+    """H of the search half, (1, epochs)."""
+    return series(record, "search", "H")[None]
+
+
+@check("C-W23c", RUN, null=Reordered(search_entropy, largest_correlation))
 def search_entropy_falls(record: Record) -> float:
     """Rank correlation of H on the search half with the epoch."""
-    return correlation(series(record, "search", "H"))
+    return largest_correlation(search_entropy(record))
 
 
 @check("C-W23d", RUN, null=EXCHANGED)
@@ -235,11 +270,20 @@ def wrong_images_cost(record: Record) -> float:
     return float(np.nanmean(series(record, "train", "C", "wrong")))
 
 
-@check("C-W25c", RUN, null=REORDERED)
+def correct_cost(record: Record) -> np.ndarray:
+    """C of the correct training images, (1, epochs)."""
+    return series(record, "train", "C", "correct")[None]
+
+
+def late_correlation(found: np.ndarray) -> float:
+    """The rank correlation with the epoch of one series, (1, epochs), over its last third."""
+    return correlation(found[0, last(found.shape[1], 3)])
+
+
+@check("C-W25c", RUN, null=Reordered(correct_cost, late_correlation))
 def correct_cost_rises_late(record: Record) -> float:
     """Rank correlation with the epoch of the cost of correct training images, over the last third."""
-    cost = series(record, "train", "C", "correct")
-    return correlation(cost[last(settings(record).epochs, 3)])
+    return late_correlation(correct_cost(record))
 
 
 @check("C-W26b", RUN, null=EXCHANGED)

@@ -162,11 +162,11 @@ def learning_shares(graph: Topology, none: np.ndarray) -> np.ndarray:
 def _learning(graph: Topology, drew_none: np.ndarray) -> np.ndarray:
     """Which edges learn where those in ``drew_none`` drew none; both (patterns, edges), bool."""
     learning = np.zeros_like(drew_none)
-    alive = {node: np.ones(len(drew_none), dtype=bool) for node in range(graph.inputs)}
+    alive: dict[int, np.ndarray] = {node: np.ones(len(drew_none), dtype=bool) for node in range(graph.inputs)}
     for node in graph.intermediate:
         incoming = list(graph.incoming[node])
         for edge in incoming:
             source, _ = graph.edges[edge]
             learning[:, edge] = ~drew_none[:, edge] & alive[source]
-        alive[node] = learning[:, incoming].any(axis=1)
+        alive[node] = np.asarray(learning[:, incoming].any(axis=1))
     return learning

@@ -12,7 +12,7 @@ from scipy import stats
 
 from nas_core.claims.check import check
 from nas_core.claims.measures import none_index, settings
-from nas_core.claims.nulls import DRAWS, EDGES, OPERATIONS, Exchanged, Outcome, Sample, summary
+from nas_core.claims.nulls import DRAWS, EDGES, OPERATIONS, Exchanged, Outcome, Relabelled, Sample, summary
 from nas_core.claims.seeds import estimate
 from nas_core.claims.wiring import dropped_at_the_end, most_dropped_early, recovered, width_preference
 from nas_core.experiments.wiring_robustness import (
@@ -34,27 +34,6 @@ ONE_LEVEL = " ".join([SINGLE_LEVEL, *SNAS_DOSE.values(), *SNAS_TEMPERATURE])
 Scores = Callable[..., tuple[np.ndarray, np.ndarray]]  # of the records of a seed: what foretells, and the outcome
 
 
-@dataclass(frozen=True)
-class Reassigned:
-    """The runs of every seed in a random order, so that their settings no longer belong to them."""
-
-    words: str
-    runs: tuple[str, ...] = ()
-
-    def outcome(self, sample: Sample) -> Outcome | None:
-        """The mean over draws of the estimate over seeds."""
-        assert sample.measure is not None
-        rng = np.random.default_rng(0)
-        drawn = []
-        for _ in range(DRAWS):
-            numbers = []
-            for of_seed in zip(*sample.of_runs, strict=True):
-                order = rng.permutation(len(of_seed))
-                numbers.append(sample.measure(*(of_seed[i] for i in order)))
-            drawn.append(estimate(np.array(numbers, dtype=float), sample.statistic))
-        return summary(np.array(drawn), sample)
-
-
 # ---------------------------------------------------------------------------------------------------- the map
 
 
@@ -62,7 +41,7 @@ class Reassigned:
 def bound(claim: str) -> tuple[str, float]:
     """The comparison and the bound of a claim, read once: nulls ask for them many thousand times."""
     row = claims().loc[claim]
-    return str(row["comparison"]), float(row["bound"])
+    return str(row["comparison"]), float(str(row["bound"]))
 
 
 def holds(claim: str, value: float) -> bool:
@@ -113,7 +92,7 @@ def share_with_p3(*records: Record) -> float:
 
 # ---------------------------------------------------------------------------------------------------- the dose
 
-RATES = Reassigned("learning rates reassigned")
+RATES = Relabelled("learning rates reassigned")
 
 
 def rank_correlation_with_order(values: Sequence[float]) -> float:
@@ -164,9 +143,14 @@ def clearness(record: Record) -> float:
         record.array(name)[:epochs][:, _normal_cells(record)][..., others].sum((0, 3))
         for name in ("cost_sum", "cost_sq", "cost_n")
     )
-    mean = (total / count).sum(0)  # over cells, which share the logits
-    rms = np.sqrt((square / count).sum(0))
-    return float(np.sqrt(steps) * (mean / rms).mean())
+    mean = ratio(total, count).sum(0)  # over cells, which share the logits
+    rms = np.sqrt(ratio(square, count).sum(0))
+    return float(np.sqrt(steps) * ratio(mean, rms).mean())
+
+
+def ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    """The quotients; 0 where nothing was drawn or nothing cost anything."""
+    return np.divide(above, below, out=np.zeros_like(above), where=below > 0)
 
 
 def _normal_cells(record: Record) -> list[int]:

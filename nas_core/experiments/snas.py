@@ -127,5 +127,6 @@ EXPERIMENTS: dict[str, Experiment] = {
                 data="cifar10",
             ),
         },
+        seeds=5,
     ),
 }

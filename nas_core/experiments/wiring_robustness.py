@@ -47,6 +47,11 @@ class Variation:
     change: Change
 
     @property
+    def words(self) -> str:
+        """What is changed."""
+        return f"{self.factor} {self.value}".strip()
+
+    @property
     def single_level(self) -> str:
         """The run of DSNAS."""
         return f"W-DSNAS-{self.key}-r"
@@ -108,11 +113,11 @@ def _reductions(setting: Setting) -> Setting:
     return replace(setting, size=replace(setting.size, layers=3), reductions=True)
 
 
-WEIGHTS_RATE = "learning rate of the weights"
-LOGITS_RATE = "learning rate of the logits"
+WEIGHTS_RATE = "rate of the weights"
+LOGITS_RATE = "rate of the logits"
 # As many ways as the paper names (seeds are the runs of each of them), and those that may decide besides.
 VARIATIONS = (
-    Variation("base", "nothing", "", lambda setting: setting),
+    Variation("base", "nothing changed", "", lambda setting: setting),
     Variation("weights-d10", WEIGHTS_RATE, "÷ 10", _scaled("w_lr", 1 / 10)),
     Variation("weights-d3", WEIGHTS_RATE, "÷ 3", _scaled("w_lr", 1 / 3)),
     Variation("weights-x3", WEIGHTS_RATE, "× 3", _scaled("w_lr", 3)),
@@ -131,7 +136,7 @@ VARIATIONS = (
     Variation("images-double", "images", "× 2", _images(2)),
     Variation("pixels-14", "size of the images", "14 × 14", _sized(data="fashion14")),
     Variation("batch-half", "images a step", "÷ 2", _batch(1 / 2)),
-    Variation("reductions", "reduction cells", "2 of 3 cells", _reductions),
+    Variation("reductions", "reduction cells", "2 of 3", _reductions),
 )
 
 # "Seed, learning rate, numbers of cells, nodes and candidates": two values of each, and the seeds of every run.

@@ -52,12 +52,15 @@ def bars_legend(figure: Figure, table: pd.DataFrame) -> None:
 
 @use_style()
 def points(table: pd.DataFrame, ax: Axes, *, x: str, y: str, joined: bool = False) -> Axes:
-    """Draw the column ``y`` against ``x``, a colour and a marker a ``curve``; joined by lines, or not."""
+    """Draw the column ``y`` against ``x``, a colour and a marker a ``curve``; ``joined``: by lines, with a legend."""
     for index, (name, rows) in enumerate(table.groupby("curve", sort=False)):
         colour, line, marker = SERIES[index]
-        look = {"color": colour, "marker": marker, "mec": "white", "mew": 0.4, "ls": line if joined else "none"}
+        look: dict[str, Any] = {"color": colour, "marker": marker, "mec": "white", "mew": 0.4}
+        look["ls"] = line if joined else "none"
         ax.plot(rows[x], rows[y], **look, label=str(name), gid=f"points {name}")
     ax.set(xlabel=x, ylabel=y)
+    if joined:
+        ax.legend()
     return ax
 
 

@@ -12,7 +12,7 @@ from nas_core.cells.genotype import CellGenotype, Genotype
 from nas_core.cells.operations import CANDIDATES
 from nas_core.claims import CHECKS, Verdict, evaluate, holds, per_seed
 from nas_core.claims.check import check
-from nas_core.claims.measures import first_third, median_seed, peak_epoch, rank_correlation, turning_epoch
+from nas_core.claims.measures import first_third, median_seed, rank_correlation, turning_epoch
 from nas_core.claims.snas import mean_entropy, operation_share
 from nas_core.errors import UserError
 from nas_core.experiments import RUN_IDS, configs
@@ -372,9 +372,3 @@ def test_a_cost_turns_where_it_stays_below_zero():
     assert turning_epoch(np.array([2.0, -1.0, 0.0, -1.0, -2.0])) == 4, "epoch 3 is not below zero"
     assert turning_epoch(np.array([-1.0, -2.0])) == 1
     assert math.isnan(turning_epoch(np.array([-1.0, 0.5])))
-
-
-def test_a_probability_is_past_its_peak_unless_it_ends_highest():
-    assert peak_epoch(np.array([0.1, 0.4, 0.3, 0.4, 0.2])) == 3, "the last time that it is so high"
-    assert peak_epoch(np.array([0.5, 0.4])) == 0
-    assert math.isnan(peak_epoch(np.array([0.1, 0.4, 0.4])))

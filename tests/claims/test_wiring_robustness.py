@@ -91,7 +91,7 @@ def test_p1_needs_edges_that_come_back() -> None:
 def test_two_values_of_each_setting_that_the_paper_names() -> None:
     factors = [each.factor for each in NAMED_BY_THE_PAPER]
     assert {factor: factors.count(factor) for factor in factors} == {
-        "learning rate of the weights": 2,
+        "rate of the weights": 2,
         "cells": 2,
         "intermediate nodes": 2,
         "candidates": 2,
