@@ -38,26 +38,34 @@ def draw_mean_costs(table: pd.DataFrame, ops: Sequence[str], intermediate: Colle
     return figure
 
 
+def placed(table: pd.DataFrame, ops: Sequence[str]) -> pd.DataFrame:
+    """``table`` with the column ``place``: operations stand 1 apart, the edges of an operation side by side."""
+    edges = list(dict.fromkeys(table["edge"]))
+    beside = dict(zip(edges, np.linspace(-0.3, 0.3, len(edges)), strict=True))
+    columns = {op: column for column, op in enumerate(ops)}
+    return table.assign(place=table["operation"].map(columns) + table["edge"].map(beside))
+
+
 @use_style()
 def draw_signs(table: pd.DataFrame, ops: Sequence[str], intermediate: Collection[str]) -> Figure:
     """Mean costs with their standard errors, a panel a time, a group an operation, a dot an edge.
 
-    ``table``: rows of ``panel``, ``operation``, ``edge``, ``cost``, ``low`` and ``high``, these three in 10⁻³.
+    ``table``: rows of ``panel``, ``operation``, ``edge``, ``place`` (see :func:`placed`), ``cost``, ``low`` and
+    ``high``, these three in 10⁻³.
     """
     panels = list(dict.fromkeys(table["panel"]))
     figure, (axes,) = new_figure(7.0, 2.6, 1, len(panels))
     edges = list(dict.fromkeys(table["edge"]))
-    places = np.linspace(-0.3, 0.3, len(edges))
     for ax, panel in zip(axes, panels, strict=True):
         guide(ax, y=0)
-        for column, op in enumerate(ops):
-            for place, edge in zip(places, edges, strict=True):
+        for op in ops:
+            for edge in edges:
                 row = table[(table["panel"] == panel) & (table["operation"] == op) & (table["edge"] == edge)]
                 face = "white" if edge in intermediate else op_style(op).colour
-                at = column + place
-                ax.vlines(at, row["low"], row["high"], color=op_style(op).colour, lw=1.2, gid=f"error {edge} {op}")
+                colour = op_style(op).colour
+                ax.vlines(row["place"], row["low"], row["high"], color=colour, lw=1.2, gid=f"error {edge} {op}")
                 look = {**mark(op), "mfc": face, "mec": op_style(op).colour, "mew": 0.9, "ls": ""}
-                ax.plot([at], row["cost"], **look, gid=f"mean {edge} {op}")
+                ax.plot(row["place"], row["cost"], **look, gid=f"mean {edge} {op}")
         ax.set_xticks(range(len(ops)), labels=list(ops))
         ax.grid(False, axis="x")
         ax.set_title(panel)

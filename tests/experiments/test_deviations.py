@@ -21,7 +21,7 @@ from nas_core.experiments.deviations import (
 )
 from nas_core.trainers.cost_probe import CostProbeConfig
 from nas_core.trainers.enas_settings import ControllerConfig
-from nas_core.trainers.methods import AnyMethod, Resource
+from nas_core.trainers.methods import AnyMethod, Remedy, Resource
 from nas_core.trainers.random_search import RandomSearchConfig
 from nas_core.trainers.retraining_settings import AnyCells, RetrainingConfig
 from nas_core.trainers.search_settings import SearchConfig
@@ -37,6 +37,7 @@ def every_field() -> set[str]:
     for method in METHODS:
         found |= {f"method.{name}" for name in method.model_fields}
     found |= {f"method.resource.{name}" for name in Resource.model_fields}
+    found |= {f"method.remedy.{name}" for name in Remedy.model_fields}
     for cells in get_args(get_args(AnyCells)[0]):
         found |= {f"cells.{name}" for name in cells.model_fields}
     for kind in (SearchConfig, RandomSearchConfig, ControllerConfig, RetrainingConfig, CostProbeConfig):
