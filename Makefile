@@ -9,13 +9,16 @@ ARGS ?=
 FORMULATION ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help figures test lint bench native lab notebooks site clean
+.PHONY: help figures study test lint bench native lab notebooks site clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
 
 figures: $(READY)  ## regenerate every table and figure from real runs at the laptop profile
 	$(BIN)/python -m nas_core figures $(if $(FORMULATION),--formulation $(FORMULATION)) $(ARGS)
+
+study: $(READY)  ## make the studies that go beyond the papers, from runs of their own: figures/study
+	$(BIN)/python -m nas_core figures --study $(if $(FORMULATION),--formulation $(FORMULATION)) $(ARGS)
 
 test: $(READY)  ## every test, and every notebook executed small and validated
 	NAS_PROFILE=smoke $(BIN)/python -m pytest -n 2 --dist loadscope --nbval-lax --nbval-current-env tests notebooks $(ARGS)

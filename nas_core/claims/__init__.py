@@ -7,6 +7,7 @@ from nas_core.claims import (
     wiring_ablations,
     wiring_costs,
     wiring_levels,
+    wiring_remedies,
 )
 from nas_core.claims.check import CHECKS, Measured, evaluate, holds, per_seed
 from nas_core.claims.verdict import VERDICTS, Null, Verdict
@@ -26,4 +27,5 @@ __all__ = [
     "wiring_ablations",
     "wiring_costs",
     "wiring_levels",
+    "wiring_remedies",
 ]

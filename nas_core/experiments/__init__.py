@@ -11,6 +11,7 @@ from nas_core.experiments import (
     wiring_ablations,
     wiring_costs,
     wiring_levels,
+    wiring_remedies,
 )
 from nas_core.experiments.recipe import Experiment
 from nas_core.papers import PROFILES
@@ -31,6 +32,7 @@ EXPERIMENTS: Registry[Experiment] = Registry(
         **wiring_costs.EXPERIMENTS,
         **wiring_ablations.EXPERIMENTS,
         **wiring_levels.EXPERIMENTS,
+        **wiring_remedies.EXPERIMENTS,
         **snas.EXPERIMENTS,
     },
 )

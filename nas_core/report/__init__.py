@@ -7,6 +7,7 @@ from nas_core.report.compare import Difference, compare, parts
 from nas_core.report.costs import draw_gradient_and_cost, draw_last_two, draw_small_cells, draw_two_paths, thousandths
 from nas_core.report.curves import curve_table, curves, guide, probability_panels, probability_table, signed_log
 from nas_core.report.diagrams import draw_cell, edge_handles
+from nas_core.report.dots import dots
 from nas_core.report.evolution import (
     Pattern,
     count_bars,
@@ -31,7 +32,7 @@ from nas_core.report.verdicts import Verdicts, verdict_text
 # fmt: off
 __all__ = [
     "WIRING_ORDER", "Box", "Chain", "Column", "Difference", "PaperTable", "Pattern", "Verdicts", "compare",
-    "connect", "cost_map", "count_bars", "curve_table", "curves", "draw_cell", "draw_chains", "draw_flow",
+    "connect", "cost_map", "count_bars", "curve_table", "curves", "dots", "draw_cell", "draw_chains", "draw_flow",
     "draw_gradient_and_cost", "draw_last_two", "draw_matrix", "draw_network", "draw_small_cells", "draw_two_paths",
     "draw_unit", "edge_curves", "edge_handles", "edges_table", "flow_handles", "footer", "guide", "heat_map",
     "in_blocks", "join_cells", "kind_curves", "kind_legend", "kind_table", "measured", "network_handles", "new_figure",
