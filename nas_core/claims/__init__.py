@@ -8,6 +8,7 @@ from nas_core.claims import (
     wiring_costs,
     wiring_levels,
     wiring_robustness,
+    wiring_remedies,
 )
 from nas_core.claims.check import CHECKS, Measured, evaluate, holds, per_seed
 from nas_core.claims.verdict import VERDICTS, Null, Verdict
@@ -28,4 +29,5 @@ __all__ = [
     "wiring_costs",
     "wiring_levels",
     "wiring_robustness",
+    "wiring_remedies",
 ]

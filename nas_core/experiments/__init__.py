@@ -12,6 +12,7 @@ from nas_core.experiments import (
     wiring_costs,
     wiring_levels,
     wiring_robustness,
+    wiring_remedies,
 )
 from nas_core.experiments.recipe import Experiment
 from nas_core.papers import PROFILES
@@ -33,6 +34,7 @@ EXPERIMENTS: Registry[Experiment] = Registry(
         **wiring_ablations.EXPERIMENTS,
         **wiring_levels.EXPERIMENTS,
         **wiring_robustness.EXPERIMENTS,
+        **wiring_remedies.EXPERIMENTS,
         **snas.EXPERIMENTS,
     },
 )

@@ -121,7 +121,8 @@ def quantity(value: float | None, unit: str) -> str:
     if value is None or not math.isfinite(value):
         return "–"
     if unit == "share":
-        return f"{_signed(round(100 * value, 1 if abs(value) < 0.095 else 0))} %"
+        percent = round(100 * value, 1 if abs(value) < 0.095 else 0)
+        return f"{_signed(percent + 0.0)} %"  # a zero has no minus
     return f"{_signed(value)} {unit}" if unit in UNITS else _signed(value)
 
 
