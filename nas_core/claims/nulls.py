@@ -127,6 +127,28 @@ EPOCHS = Shuffled("epochs shuffled", epochs)
 
 
 @dataclass(frozen=True)
+class Relabelled:
+    """The records of a seed in random order: which run is which means nothing. :data:`DRAWS` orders."""
+
+    words: str
+    runs: tuple[str, ...] = ()
+
+    def outcome(self, sample: Sample) -> Outcome | None:
+        """The mean over draws of the estimate over seeds."""
+        assert sample.measure is not None
+        rng = np.random.default_rng(0)
+        by_seed = list(zip(*sample.of_runs, strict=True))
+        drawn = []
+        for _ in range(DRAWS):
+            numbers = []
+            for of_seed in by_seed:
+                order = rng.permutation(len(of_seed))
+                numbers.append(sample.measure(*(of_seed[i] for i in order)))
+            drawn.append(estimate(np.array(numbers, dtype=float), sample.statistic))
+        return summary(np.array(drawn), sample)
+
+
+@dataclass(frozen=True)
 class Exchanged:
     """Two methods, or a run and its control, exchanged at random within every seed: signs of differences flipped."""
 
