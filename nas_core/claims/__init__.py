@@ -2,13 +2,14 @@
 
 from nas_core.claims import (
     snas,
+    snas_cells,
     theory,
     wiring,
     wiring_ablations,
     wiring_costs,
     wiring_levels,
-    wiring_robustness,
     wiring_remedies,
+    wiring_robustness,
 )
 from nas_core.claims.check import CHECKS, Measured, evaluate, holds, per_seed
 from nas_core.claims.verdict import VERDICTS, Null, Verdict
@@ -23,11 +24,12 @@ __all__ = [
     "holds",
     "per_seed",
     "snas",
+    "snas_cells",
     "theory",
     "wiring",
     "wiring_ablations",
     "wiring_costs",
     "wiring_levels",
-    "wiring_robustness",
     "wiring_remedies",
+    "wiring_robustness",
 ]

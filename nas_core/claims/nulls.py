@@ -128,23 +128,24 @@ EPOCHS = Shuffled("epochs shuffled", epochs)
 
 @dataclass(frozen=True)
 class Relabelled:
-    """The records of a seed in random order: which run is which means nothing. :data:`DRAWS` orders."""
+    """The records of a seed in random order: which run is which means nothing. :data:`DRAWS` orders.
+
+    ``number``: of one record; ``compare``: the claim's measure from the numbers of all records of a seed, (runs,).
+    """
 
     words: str
+    number: Callable[[Record], float]
+    compare: Callable[[np.ndarray], float]
     runs: tuple[str, ...] = ()
 
     def outcome(self, sample: Sample) -> Outcome | None:
         """The mean over draws of the estimate over seeds."""
-        assert sample.measure is not None
         rng = np.random.default_rng(0)
-        by_seed = list(zip(*sample.of_runs, strict=True))
+        numbers = np.array([[self.number(record) for record in records] for records in sample.of_runs])
         drawn = []
         for _ in range(DRAWS):
-            numbers = []
-            for of_seed in by_seed:
-                order = rng.permutation(len(of_seed))
-                numbers.append(sample.measure(*(of_seed[i] for i in order)))
-            drawn.append(estimate(np.array(numbers, dtype=float), sample.statistic))
+            of_seeds = [self.compare(rng.permutation(of_seed)) for of_seed in numbers.T]
+            drawn.append(estimate(np.array(of_seeds), sample.statistic))
         return summary(np.array(drawn), sample)
 
 

@@ -92,29 +92,11 @@ def share_with_p3(*records: Record) -> float:
 
 # ---------------------------------------------------------------------------------------------------- the dose
 
-RATES = Relabelled("learning rates reassigned")
-
-
 def rank_correlation_with_order(values: Sequence[float]) -> float:
     """Spearman's rank correlation with 0, 1, 2, ...; 0 where nothing varies."""
     if np.ptp(values) == 0:
         return 0.0
     return float(stats.spearmanr(np.arange(len(values)), values).statistic)
-
-
-@check("C-SP2a", " ".join(SNAS_DOSE.values()), null=RATES)
-@check("C-SP2b", " ".join(SINGLE_LEVEL_DOSE.values()), null=RATES)
-@check("C-SP2c", " ".join(BI_LEVEL_DOSE.values()), null=RATES)
-def dropped_early_by_rate(*records: Record) -> float:
-    """Rank correlation of the largest share dropped early with the learning rate of the weights, lowest first."""
-    return rank_correlation_with_order([most_dropped_early(record) for record in records])
-
-
-@check("C-SP2d", " ".join(SNAS_DOSE.values()), null=RATES)
-@check("C-SP2e", " ".join(SINGLE_LEVEL_DOSE.values()), null=RATES)
-def overconfidence_by_rate(*records: Record) -> float:
-    """Rank correlation of the early cost with the learning rate of the weights, lowest first."""
-    return rank_correlation_with_order([early_cost(record) for record in records])
 
 
 def early_cost(record: Record) -> float:
@@ -124,6 +106,26 @@ def early_cost(record: Record) -> float:
     table = record.table("losses")
     early = table[(table.split == split) & (table.group == "all") & (table.epoch <= max(1, config.epochs // 3))]
     return float(early.C.mean())
+
+
+def rates_reassigned(number: Callable[[Record], float]) -> Relabelled:
+    """Null: which rate a record belongs to means nothing."""
+    return Relabelled("learning rates reassigned", number, rank_correlation_with_order)
+
+
+@check("C-SP2a", " ".join(SNAS_DOSE.values()), null=rates_reassigned(most_dropped_early))
+@check("C-SP2b", " ".join(SINGLE_LEVEL_DOSE.values()), null=rates_reassigned(most_dropped_early))
+@check("C-SP2c", " ".join(BI_LEVEL_DOSE.values()), null=rates_reassigned(most_dropped_early))
+def dropped_early_by_rate(*records: Record) -> float:
+    """Rank correlation of the largest share dropped early with the learning rate of the weights, lowest first."""
+    return rank_correlation_with_order([most_dropped_early(record) for record in records])
+
+
+@check("C-SP2d", " ".join(SNAS_DOSE.values()), null=rates_reassigned(early_cost))
+@check("C-SP2e", " ".join(SINGLE_LEVEL_DOSE.values()), null=rates_reassigned(early_cost))
+def overconfidence_by_rate(*records: Record) -> float:
+    """Rank correlation of the early cost with the learning rate of the weights, lowest first."""
+    return rank_correlation_with_order([early_cost(record) for record in records])
 
 
 # ---------------------------------------------------------------------------------------------------- what foretells P1

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from nas_core.errors import UserError, choose
 from nas_core.experiments import (
     snas,
+    snas_cells,
     wiring,
     wiring_ablations,
     wiring_costs,
     wiring_levels,
-    wiring_robustness,
     wiring_remedies,
+    wiring_robustness,
 )
 from nas_core.experiments.recipe import Experiment
 from nas_core.papers import PROFILES
@@ -36,6 +37,7 @@ EXPERIMENTS: Registry[Experiment] = Registry(
         **wiring_robustness.EXPERIMENTS,
         **wiring_remedies.EXPERIMENTS,
         **snas.EXPERIMENTS,
+        **snas_cells.EXPERIMENTS,
     },
 )
 RUN_IDS = tuple(EXPERIMENTS)  # those of the papers
