@@ -89,8 +89,8 @@ def _level(record: Record) -> float:
 @check("C-R3g", "W-DARTS8-cal-argmax-r W-DARTS8-plain-argmax-r", null=REMEDIED)
 @check("C-R3h", "W-DARTS8-cal-darts-r W-DARTS8-plain-darts-r", null=REMEDIED)
 def better_child(remedied: Record, plain: Record) -> float:
-    """Test accuracy of a retrained cell with a remedy, minus that of the plain method's."""
-    return child_accuracy(remedied) - child_accuracy(plain)
+    """Test accuracy of a retrained cell with a remedy, minus that of the plain method's, in points."""
+    return 100 * (child_accuracy(remedied) - child_accuracy(plain))
 
 
 def child_accuracy(record: Record) -> float:
@@ -104,8 +104,8 @@ def child_accuracy(record: Record) -> float:
 @check("C-R3k", "W-DARTS8-plain-darts-r W-RAND5-r", null=COMPARED)
 @check("C-R3l", "W-DARTS8-cal-argmax-r W-RAND5-r", null=COMPARED)
 def better_than_random(searched: Record, random: Record) -> float:
-    """Test accuracy of a retrained cell that was searched, minus that of the best of random cells."""
-    return child_accuracy(searched) - best_accuracy(random)
+    """Test accuracy of a retrained cell that was searched, minus that of the best of random cells, in points."""
+    return 100 * (child_accuracy(searched) - best_accuracy(random))
 
 
 def best_accuracy(record: Record) -> float:

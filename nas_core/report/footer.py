@@ -22,7 +22,7 @@ SIZE = 7.0  # points
 LINE = 1.4 * SIZE / 72  # inches from line to line
 LETTER = 0.55 * SIZE / 72  # inches that a letter takes on average
 MARGIN, GAP, WORD = 0.1, 0.06, 0.82  # inches: at the left, above a block, and for the word of a verdict
-UNITS = ("points", "nats", "nats an epoch", "epochs", "days", "standard errors", "million")  # that follow a number
+UNITS = ("points", "nats", "nats an epoch", "epochs", "days", "standard errors", "million", "decades")  # after numbers
 COLOURS = {"fails": "#A3262A", "inconclusive": "#8A5A00", "holds": "#23703A"}
 PART = "footer"  # how the gids of all of this begin
 

@@ -54,9 +54,9 @@ def test_exact_children_are_compared_by_their_last_test_accuracy():
         return Fake(configs(run, "laptop")[0], tables={"accuracy": pd.DataFrame(rows)})
 
     remedied, plain = CHECKS["C-R3a"].runs
-    assert per_seed("C-R3a", [child(remedied, 0.9, 0.8)], [child(plain, 0.1, 0.75)]) == pytest.approx(0.05)
+    assert per_seed("C-R3a", [child(remedied, 0.9, 0.8)], [child(plain, 0.1, 0.75)]) == pytest.approx(5)
     random = Fake(configs("W-RAND8-r", "laptop")[0], tables={"best": pd.DataFrame([{"child": 1, "acc": 0.7}])})
-    assert per_seed("C-R3i", [child(plain, 0.75)], [random]) == pytest.approx(0.05)
+    assert per_seed("C-R3i", [child(plain, 0.75)], [random]) == pytest.approx(5)
 
 
 def base(run, cost):
@@ -85,6 +85,13 @@ def test_exact_winners_are_sought_among_the_operations():
     record.arrays["prob"][-1, 0, :7, 6] = 0.2  # none wins everywhere; a dilated convolution is second on half of them
     assert winners(record).tolist() == [5] * 7 + [0] * 7
     assert per_seed("C-R5a", [record]) == 0.5
+
+
+@pytest.mark.claim("C-R4a")
+def test_exact_under_uniform_sampling_the_middle_edge_learns_in_63_of_64_steps_of_the_others():
+    shares = learning_shares(minimal_cell(), np.full(5, Fraction(1, 8)))
+    assert shares[:4].tolist() == [Fraction(7, 8)] * 4
+    assert shares[4] / shares[0] == Fraction(63, 64)
 
 
 def test_exact_shares_of_learning_in_the_minimal_cell():

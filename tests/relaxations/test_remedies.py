@@ -162,6 +162,7 @@ def tiny(remedy: Remedy, method=DSNAS, **settings) -> Search:
     return Search(config(name, method=chosen, epochs=4))
 
 
+@pytest.mark.claim("C-R1g", "C-R2e")
 @pytest.mark.parametrize("method", [DSNAS, SNAS, DARTS])
 def test_none_keeps_its_probability_where_it_leaves_the_comparison(method):
     search = run(tiny(Remedy(centre="edge"), method))
