@@ -1,5 +1,6 @@
 """The look into a supernet: averages of all batches, moments of single paths, features and scores, and resuming."""
 
+from collections import Counter
 from itertools import combinations
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 from small import assert_same, generator, through_a_file
 
+from nas_core.cells.chain import Choice
 from nas_core.cells.mixpath import EXPANSIONS, KERNELS
 from nas_core.cells.multipath import S1Supernet
 from nas_core.errors import UserError
@@ -18,14 +20,14 @@ from nas_core.trainers.multipath import MultiPathTraining
 from nas_core.trainers.multipath_settings import MultiPathConfig, Paths
 from nas_core.trainers.result import Result
 from nas_core.trainers.settings import Data, Weights
-from nas_core.trainers.shadow_norms import ShadowNorms, ShadowNormsConfig
+from nas_core.trainers.shadow_norms import ShadowNorms, ShadowNormsConfig, every_choice
 
 SUPERNET = MultiPathConfig(
     run="tiny",
     profile="test",
     seed=3,
     data=Data(name="fashion7", train=60, valid=60),
-    paths=Paths(space="S1", channels=4, most=3),
+    paths=Paths(space="S1", channels=4, most=2),
     weights=Weights(lr=0.1),
     epochs=1,
     batch=20,
@@ -38,7 +40,7 @@ def config(**changes: Any) -> ShadowNormsConfig:
         profile="test",
         seed=3,
         supernet=SUPERNET,
-        batches=8,
+        cycles=1,
         probed=2,
         features=16,
         children=1,
@@ -59,66 +61,87 @@ def supernet() -> S1Supernet:
     return S1Supernet(channels=4, most=3, norms="shadow", classes=10, in_channels=1, generator=generator())
 
 
-def test_end_to_end(needed: dict[str, Result]) -> None:
-    look = build(config(), needed)
+def finished(needed: dict[str, Result], **changes: Any) -> Result:
+    look = build(config(**changes), needed)
     assert isinstance(look, ShadowNorms)
     while look.done < look.total:
         look.step()
-    result = look.result()
+    return look.result()
+
+
+def test_end_to_end(needed: dict[str, Result]) -> None:
+    result = finished(needed)
     for name in ("mean", "var", "gamma", "beta"):
-        assert result.array(name).shape == (1, 12, 2, 3, 40)
+        assert result.array(name).shape == (1, 12, 2, 2, 40)
     assert result.array("path_mean").shape == (1, 12, 2, 4, 40)
     assert result.array("path_cov").shape == (1, 12, 2, 4, 4, 40)
-    assert result.array("before").shape == result.array("after").shape == (1, 14, 16, 6, 7, 7)
+    assert result.array("before").shape == result.array("after").shape == (1, 10, 16, 6, 7, 7)
     children = result.table("children")
-    assert children.groupby(["active", "statistics"]).size().tolist() == [1] * 6
+    assert children.groupby(["active", "statistics"]).size().tolist() == [1] * 4
     assert children.acc.between(0, 1).all()
 
 
+def test_exact_balance_of_a_cycle() -> None:
+    """Every number of paths 12 times for each expansion, and of one size every set of kernels equally often."""
+    for most in (2, 3, 4):
+        counts = Counter(every_choice(most))
+        for expansion in EXPANSIONS:
+            for n in range(1, most + 1):
+                sets = list(combinations(KERNELS, n))
+                assert {counts[Choice(expansion, kernels)] for kernels in sets} == {12 // len(sets)}
+        assert counts.total() == 24 * most
+
+
 def test_statistics_are_averages_of_what_each_norm_saw(needed: dict[str, Result]) -> None:
-    """By hand for the first layer: the sums of every number of paths, in the drawn children."""
-    look = build(config(), needed)
+    """By hand for the first layer: the sums of every number of paths, in an order of the layer's own."""
     hand = ShadowNorms(config(), needed)
+    order = torch.randperm(48, generator=torch.Generator().manual_seed(3 * 5 + 3))
     seen: dict[tuple[int, int], list[torch.Tensor]] = {}
-    for _ in range(8):
+    for place in order.tolist():
+        choice = every_choice(2)[place]
         images, _ = hand.data.batch("train", hand.batches.next())
-        choice = hand.supernet.draw(hand.streams["paths"])[0]
         rate = hand.supernet.blocks[0].rates[str(choice.expansion)]
         with torch.no_grad():
             wide = rate.expand(hand.supernet.stem(images))
             mixed = rate.project(sum(rate.paths[str(kernel)](wide) for kernel in choice.kernels))
-        place = EXPANSIONS.index(choice.expansion), len(choice.kernels) - 1
-        seen.setdefault(place, []).append(mixed.mean((0, 2, 3)))
-    while look.done < look.total:
-        look.step()
-    found = look.result().array("mean")[0, 0]
-    assert len(seen) > 2
-    for place, means in seen.items():
-        expected = torch.stack(means).mean(0).numpy()
-        np.testing.assert_allclose(found[place][:6], expected, rtol=1e-4, atol=1e-5)
-    unseen = set(np.ndindex(2, 3)) - set(seen)
-    assert all((found[place][:6] == 0).all() for place in unseen)
+        norm = EXPANSIONS.index(choice.expansion), len(choice.kernels) - 1
+        seen.setdefault(norm, []).append(mixed.mean((0, 2, 3)))
+    found = finished(needed).array("mean")[0, 0]
+    assert {norm: len(means) for norm, means in seen.items()} == dict.fromkeys(np.ndindex(2, 2), 12)
+    for norm, means in seen.items():
+        np.testing.assert_allclose(found[norm][:6], torch.stack(means).mean(0).numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_layers_have_orders_of_their_own_which_change_with_every_cycle(needed: dict[str, Result]) -> None:
+    look = ShadowNorms(config(cycles=2), needed)
+    assert (look.period, look.total) == (48, 96)
+    look.step()
+    first = look.orders
+    assert len({tuple(order) for order in first}) == 12
+    look.done = 48
+    look.step()
+    assert all(ours != theirs for ours, theirs in zip(look.orders, first, strict=True))
 
 
 def test_before_training_nothing_of_it_is_used(needed: dict[str, Result]) -> None:
     """The untrained network is drawn by the look's own seed, and its scale is still one everywhere."""
-    look = build(config(state="untrained", children=0), needed)
-    while look.done < look.total:
-        look.step()
-    gamma = look.result().array("gamma")
+    result = finished(needed, state="untrained", children=0)
+    gamma = result.array("gamma")
     assert set(gamma[~np.isnan(gamma)]) == {1.0}
-    assert "children" not in look.result().tables
+    assert "children" not in result.tables
 
 
-def test_end_to_end_resume_at_every_step(needed: dict[str, Result]) -> None:
-    look, saved = ShadowNorms(config(), needed), []
+def test_end_to_end_resume(needed: dict[str, Result]) -> None:
+    """Within a cycle, at its end, and before the step that sums up."""
+    look, saved = ShadowNorms(config(cycles=2), needed), []
     while True:
-        saved.append(through_a_file(look.state()))
+        if look.done in (30, 48, 95, 96):
+            saved.append(through_a_file(look.state()))
         if look.done == look.total:
             break
         look.step()
-    for state in saved[::2]:
-        resumed = ShadowNorms(config(), needed)
+    for state in saved:
+        resumed = ShadowNorms(config(cycles=2), needed)
         resumed.load_state(state)
         while resumed.done < resumed.total:
             resumed.step()
@@ -152,11 +175,11 @@ def test_features_are_those_of_the_block() -> None:
     images = torch.randn(5, 1, 7, 7, generator=generator(1))
     before, after = first_features(model, images, 3)
     kernels = [active for n in (1, 2, 3) for active in combinations(KERNELS, n)]
-    child = model.draw(generator(2))
     with torch.no_grad():
         for i, active in enumerate(kernels):
-            choice = type(child[0])(6, active)
-            torch.testing.assert_close(after[i], model.blocks[0](model.stem(images), choice), rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(
+                after[i], model.blocks[0](model.stem(images), Choice(6, active)), rtol=1e-4, atol=1e-5
+            )
     assert before.shape == after.shape == (14, 5, 6, 7, 7)
     assert not torch.equal(before, after)
 
@@ -200,5 +223,5 @@ def test_bad_settings(changes: dict[str, Any], message: str) -> None:
 
 
 def test_the_result_comes_when_all_is_done(needed: dict[str, Result]) -> None:
-    with pytest.raises(RuntimeError, match="has done 0 of 8 batches"):
+    with pytest.raises(RuntimeError, match="has done 0 of 48 batches"):
         ShadowNorms(config(), needed).result()
