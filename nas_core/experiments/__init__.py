@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from nas_core.errors import UserError, choose
 from nas_core.experiments import (
+    mixpath,
     snas,
     snas_cells,
     wiring,
@@ -38,6 +39,7 @@ EXPERIMENTS: Registry[Experiment] = Registry(
         **wiring_remedies.EXPERIMENTS,
         **snas.EXPERIMENTS,
         **snas_cells.EXPERIMENTS,
+        **mixpath.EXPERIMENTS,
     },
 )
 RUN_IDS = tuple(EXPERIMENTS)  # those of the papers

@@ -10,9 +10,11 @@ from nas_core.errors import UserError
 from nas_core.trainers import (  # noqa: F401 - defines the package's own kinds
     cost_probe,
     enas,
+    multipath_settings,
     random_search,
     retraining,
     search,
+    shadow_norms,
 )
 from nas_core.trainers.known import kinds, read_settings
 from nas_core.trainers.settings import RunConfig
