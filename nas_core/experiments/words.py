@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from nas_core import data
+from nas_core.trainers.cell_scores import CellScoresConfig
+from nas_core.trainers.cells_alone import CellsAloneConfig
 from nas_core.trainers.cost_probe import CostProbeConfig
 from nas_core.trainers.enas_settings import ControllerConfig
 from nas_core.trainers.methods import DARTS, DSNAS, SNAS, ProxylessNAS, Reinforce, SecondOrder, Uniform
+from nas_core.trainers.multipath_settings import MultiPathConfig
+from nas_core.trainers.parallel_search import ParallelSearchConfig
 from nas_core.trainers.retraining_settings import RetrainingConfig
 from nas_core.trainers.search_settings import SearchConfig
 from nas_core.trainers.settings import Data, RunConfig
 
+NORMS = {"shadow": "shadow batch norms", "plain": "one batch norm"}
 LEVELS = {"single": "on one level", "bi-level": "bi-level"}
 
 
@@ -42,6 +47,14 @@ def method_name(config: RunConfig) -> str:
         return "retraining"
     if isinstance(config, CostProbeConfig):
         return "costs before training" if config.after is None else "costs after training"
+    if isinstance(config, CellScoresConfig):
+        return method_name(config.after)
+    if isinstance(config, MultiPathConfig):
+        return f"MixPath with {NORMS[config.paths.norms]}"
+    if isinstance(config, CellsAloneConfig):
+        return "every cell alone"
+    if isinstance(config, ParallelSearchConfig):
+        return f"DARTS, {LEVELS['bi-level']}"
     if not isinstance(config, SearchConfig):
         return "random search"
     method = config.method
@@ -70,7 +83,7 @@ def plural(count: int, thing: str) -> str:
 
 def _group(config: RunConfig, seeds: int) -> str:
     sizes = [_images(source) for source in config.images()[:1]]
-    trained = config.after if isinstance(config, CostProbeConfig) else config
+    trained = config.after if isinstance(config, CostProbeConfig | CellScoresConfig) else config
     epochs = getattr(trained, "epochs", None)
     if epochs:
         sizes.append(plural(epochs, "epoch"))
