@@ -24,7 +24,7 @@ COLUMNS = ["runs", "setting", "paper", "here"]
 # Sizes in pixels, crop and mirror of data sets that need not be here.
 KNOWN = {"cifar10": ("CIFAR-10, 32 × 32 pixels", "crop after padding by 4 pixels, and mirror")}
 # Fields that say which run it is, and not how it is done.
-IDENTITY = {"run", "profile", "seed", "kind", "method.method", "cells.origin", "of", "after"}
+IDENTITY = {"run", "profile", "seed", "kind", "method.method", "cells.origin", "of", "after", "truth"}
 LABELS = {
     "threads": "threads",
     "device": "device",
@@ -38,6 +38,7 @@ LABELS = {
     "network.candidates": "candidate operations",
     "network.allowed": "edges with fewer candidates",
     "network.channels": "channels of the first cell",
+    "network.cells": "cells stacked",
     "network.layers": "cells stacked",
     "network.reductions": "reduction cells",
     "network.head_bias": "bias of the classifier",
@@ -110,6 +111,7 @@ LABELS = {
     "keep_weights": "final weights stay for a probe",
     "networks": "networks whose costs are measured",
     "batches": "batches for each network",
+    "recalibrate": "batches of 250 images that recalibrate the statistics of a child",
     # What follows from several fields:
     "augmentation": "crop and mirror",
     "travel": "travel of the logits (learning rate × steps)",

@@ -126,18 +126,19 @@ PRINTED = CellSize(
 SUPERNET = {
     "smoke": replace(TINY, epochs=2),
     "laptop": CellSize(
-        train=3200, valid=2000, test=4000, channels=8, cells=3, epochs=16, batch=64, w_lr=0.1, lr_min=0.0
+        train=6400, valid=2000, test=4000, channels=8, cells=3, epochs=20, batch=64, w_lr=0.1, lr_min=0.0
     ),
     "paper": PRINTED,
 }
 ALONE = {
     "smoke": TINY,
-    "laptop": replace(SUPERNET["laptop"], epochs=6),
+    "laptop": replace(SUPERNET["laptop"], epochs=3),
     "paper": replace(PRINTED, epochs=108),
 }
+# Learning rate times steps of the logits is 6, as in DARTS's release.
 MIXTURE = {
     "smoke": TINY,
-    "laptop": replace(SUPERNET["laptop"], alpha_lr=0.02),
+    "laptop": replace(SUPERNET["laptop"], epochs=8, alpha_lr=0.015),
     "paper": replace(PRINTED, epochs=50, batch=64),
 }
 
