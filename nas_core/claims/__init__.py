@@ -1,6 +1,7 @@
 """Claims: from records to verdicts. One file a paper; a claim's sentence, grade and scale are in papers/claims.csv."""
 
 from nas_core.claims import (
+    mixpath,
     mixpath_cells,
     snas,
     theory,
@@ -20,8 +21,9 @@ __all__ = [
     "Verdict",
     "evaluate",
     "holds",
-    "per_seed",
+    "mixpath",
     "mixpath_cells",
+    "per_seed",
     "snas",
     "theory",
     "wiring",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from nas_core.errors import UserError, choose
 from nas_core.experiments import (
+    mixpath,
     mixpath_cells,
     snas,
     wiring,
@@ -33,6 +34,7 @@ EXPERIMENTS: Registry[Experiment] = Registry(
         **wiring_ablations.EXPERIMENTS,
         **wiring_levels.EXPERIMENTS,
         **snas.EXPERIMENTS,
+        **mixpath.EXPERIMENTS,
         **mixpath_cells.EXPERIMENTS,
     },
 )

@@ -15,6 +15,7 @@ from nas_core.trainers.parallel_search import ParallelSearchConfig
 from nas_core.trainers.retraining_settings import RetrainingConfig
 from nas_core.trainers.search_settings import SearchConfig
 from nas_core.trainers.settings import Data, RunConfig
+from nas_core.trainers.shadow_norms import ShadowNormsConfig
 
 NORMS = {"shadow": "shadow batch norms", "plain": "one batch norm"}
 LEVELS = {"single": "on one level", "bi-level": "bi-level"}
@@ -47,10 +48,13 @@ def method_name(config: RunConfig) -> str:
         return "retraining"
     if isinstance(config, CostProbeConfig):
         return "costs before training" if config.after is None else "costs after training"
+    if isinstance(config, MultiPathConfig):
+        return f"MixPath with at most {config.paths.most} paths and {NORMS[config.paths.norms]}"
+    if isinstance(config, ShadowNormsConfig):
+        before = " before training" if config.state == "untrained" else ""
+        return f"{method_name(config.supernet)}{before}"
     if isinstance(config, CellScoresConfig):
         return method_name(config.after)
-    if isinstance(config, MultiPathConfig):
-        return f"MixPath with {NORMS[config.paths.norms]}"
     if isinstance(config, CellsAloneConfig):
         return "every cell alone"
     if isinstance(config, ParallelSearchConfig):
@@ -83,7 +87,7 @@ def plural(count: int, thing: str) -> str:
 
 def _group(config: RunConfig, seeds: int) -> str:
     sizes = [_images(source) for source in config.images()[:1]]
-    trained = config.after if isinstance(config, CostProbeConfig | CellScoresConfig) else config
+    trained = _trained(config)
     epochs = getattr(trained, "epochs", None)
     if epochs:
         sizes.append(plural(epochs, "epoch"))
@@ -91,6 +95,15 @@ def _group(config: RunConfig, seeds: int) -> str:
         sizes.append(f"{config.networks * config.batches:,} batches")
     sizes.append(plural(seeds, "seed"))
     return f"{method_name(config)} ({', '.join(sizes)})"
+
+
+def _trained(config: RunConfig) -> RunConfig | None:
+    """The run that trains what a run is about, itself or another one; None if nothing is trained."""
+    if isinstance(config, CostProbeConfig | CellScoresConfig):
+        return config.after
+    if isinstance(config, ShadowNormsConfig):
+        return config.supernet if config.state == "trained" else None
+    return config
 
 
 def _images(source: Data) -> str:
