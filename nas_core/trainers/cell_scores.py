@@ -1,4 +1,4 @@
-"""What a trained supernet of S4 says about every cell, beside what the cells are worth alone (MixPath, Table 2, Fig. 6).
+"""What a trained supernet of S4 says about every cell, beside what they are worth alone (MixPath, Table 2, Fig. 6).
 
 It scores the 34 distinct cells with the supernet's weights, with the statistics as trained and recalibrated for every
 cell, and takes the features of the first cell: of single paths and of sums of several, before and after the norm.
