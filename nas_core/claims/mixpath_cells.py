@@ -104,9 +104,10 @@ def gram(record: Record, stage: str, prefix: str = "") -> np.ndarray:
 
 
 def cosines(products: np.ndarray) -> np.ndarray:
-    """Cosine similarities from inner products, (vectors, vectors)."""
+    """Cosine similarities from inner products, (vectors, vectors); 0 where a feature is zero everywhere."""
     lengths = np.sqrt(np.diag(products))
-    return products / np.outer(lengths, lengths)
+    scale = np.outer(lengths, lengths)
+    return np.divide(products, scale, out=np.zeros_like(products), where=scale > 0)
 
 
 def likeness(record: Record, stage: str = "before", prefix: str = "") -> tuple[float, float]:
