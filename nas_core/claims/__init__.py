@@ -2,6 +2,7 @@
 
 from nas_core.claims import (
     mixpath,
+    mixpath_cells,
     snas,
     snas_cells,
     theory,
@@ -24,6 +25,7 @@ __all__ = [
     "evaluate",
     "holds",
     "mixpath",
+    "mixpath_cells",
     "per_seed",
     "snas",
     "snas_cells",

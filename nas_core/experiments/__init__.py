@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from nas_core.errors import UserError, choose
 from nas_core.experiments import (
     mixpath,
+    mixpath_cells,
     snas,
     snas_cells,
     wiring,
@@ -40,6 +41,7 @@ EXPERIMENTS: Registry[Experiment] = Registry(
         **snas.EXPERIMENTS,
         **snas_cells.EXPERIMENTS,
         **mixpath.EXPERIMENTS,
+        **mixpath_cells.EXPERIMENTS,
     },
 )
 RUN_IDS = tuple(EXPERIMENTS)  # those of the papers

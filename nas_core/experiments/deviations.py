@@ -24,7 +24,7 @@ COLUMNS = ["runs", "setting", "paper", "here"]
 # Sizes in pixels, crop and mirror of data sets that need not be here.
 KNOWN = {"cifar10": ("CIFAR-10, 32 × 32 pixels", "crop after padding by 4 pixels, and mirror")}
 # Fields that say which run it is, and not how it is done.
-IDENTITY = {"run", "profile", "seed", "kind", "method.method", "cells.origin", "of", "after", "supernet"}
+IDENTITY = {"run", "profile", "seed", "kind", "method.method", "cells.origin", "of", "after", "supernet", "truth"}
 LABELS = {
     "threads": "threads",
     "device": "device",
@@ -38,6 +38,7 @@ LABELS = {
     "network.candidates": "candidate operations",
     "network.allowed": "edges with fewer candidates",
     "network.channels": "channels of the first cell",
+    "network.cells": "cells stacked",
     "network.layers": "cells stacked",
     "network.reductions": "reduction cells",
     "network.head_bias": "bias of the classifier",

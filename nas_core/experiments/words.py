@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from nas_core import data
+from nas_core.trainers.cell_scores import CellScoresConfig
+from nas_core.trainers.cells_alone import CellsAloneConfig
 from nas_core.trainers.cost_probe import CostProbeConfig
 from nas_core.trainers.enas_settings import ControllerConfig
 from nas_core.trainers.methods import DARTS, DSNAS, SNAS, ProxylessNAS, Reinforce, SecondOrder, Uniform
 from nas_core.trainers.multipath_settings import MultiPathConfig
+from nas_core.trainers.parallel_search import ParallelSearchConfig
 from nas_core.trainers.retraining_settings import RetrainingConfig
 from nas_core.trainers.search_settings import SearchConfig
 from nas_core.trainers.settings import Data, RunConfig
@@ -50,6 +53,12 @@ def method_name(config: RunConfig) -> str:
     if isinstance(config, ShadowNormsConfig):
         before = " before training" if config.state == "untrained" else ""
         return f"{method_name(config.supernet)}{before}"
+    if isinstance(config, CellScoresConfig):
+        return method_name(config.after)
+    if isinstance(config, CellsAloneConfig):
+        return "every cell alone"
+    if isinstance(config, ParallelSearchConfig):
+        return f"DARTS, {LEVELS['bi-level']}"
     if not isinstance(config, SearchConfig):
         return "random search"
     method = config.method
@@ -90,7 +99,7 @@ def _group(config: RunConfig, seeds: int) -> str:
 
 def _trained(config: RunConfig) -> RunConfig | None:
     """The run that trains what a run is about, itself or another one; None if nothing is trained."""
-    if isinstance(config, CostProbeConfig):
+    if isinstance(config, CostProbeConfig | CellScoresConfig):
         return config.after
     if isinstance(config, ShadowNormsConfig):
         return config.supernet if config.state == "trained" else None

@@ -8,9 +8,12 @@ from typing import Any
 
 from nas_core.errors import UserError
 from nas_core.trainers import (  # noqa: F401 - defines the package's own kinds
+    cell_scores,
+    cells_alone,
     cost_probe,
     enas,
     multipath_settings,
+    parallel_search,
     random_search,
     retraining,
     search,
