@@ -1,6 +1,7 @@
 """Claims: from records to verdicts. One file a paper; a claim's sentence, grade and scale are in papers/claims.csv."""
 
 from nas_core.claims import (
+    proxyless_chains,
     snas,
     theory,
     wiring,
@@ -20,6 +21,7 @@ __all__ = [
     "evaluate",
     "holds",
     "per_seed",
+    "proxyless_chains",
     "snas",
     "theory",
     "wiring",
