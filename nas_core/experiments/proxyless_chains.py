@@ -1,10 +1,10 @@
 """Runs of ProxylessNAS on a chain: three estimators, a sweep of the weight of latency in two forms, and a proxy task.
 
-The searches are told apart by their names: N-PROX-l0 is the search for accuracy alone (two paths), N-PROX-l1 to -l4
-weigh latency more and more, N-PROX-m1 to -m4 do so in the multiplicative form.
+The searches are told apart by their names: N-PROX-l0 is the search for accuracy alone (two paths), N-PROX-l1 to -l3
+weigh latency more and more, N-PROX-m1 to -m3 do so in the multiplicative form.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -22,8 +22,8 @@ from nas_core.trainers.settings import Alpha, Data, Weights
 
 AnyMethod = ProxylessNAS | Reinforce
 TABLE = committed().digest
-ADDITIVE = {"N-PROX-l1": 0.1, "N-PROX-l2": 0.3, "N-PROX-l3": 1.0, "N-PROX-l4": 3.0}
-MULTIPLICATIVE = {"N-PROX-m1": 1.0, "N-PROX-m2": 3.0, "N-PROX-m3": 10.0, "N-PROX-m4": 30.0}
+ADDITIVE = {"N-PROX-l1": 0.1, "N-PROX-l2": 0.5, "N-PROX-l3": 2.0}
+MULTIPLICATIVE = {"N-PROX-m1": 2.0, "N-PROX-m2": 8.0, "N-PROX-m3": 32.0}
 SWEEP = ("N-PROX-l0", *ADDITIVE)
 
 
@@ -92,6 +92,11 @@ def weighed(form: str, weight: float) -> Callable[[ChainSize], ChainSearchConfig
     return recipe
 
 
+def sweep(form: str, weights: Mapping[str, float]) -> dict[str, Experiment]:
+    """A search for every weight of the latency, by name."""
+    return {run: Experiment(weighed(form, weight), SIZES, seeds=SEEDS) for run, weight in weights.items()}
+
+
 def alone(size: AloneSize, profile: str) -> ChainTrainingConfig:
     """The chains of all searches of a profile, and drawn ones, trained alone on the target's images."""
     found = []
@@ -139,16 +144,16 @@ SMOKE = ChainSize(
 )
 LAPTOP = ChainSize(
     chain="small",
-    train=2000,
-    search=2000,
-    epochs=12,
+    train=1280,
+    search=1280,
+    epochs=14,
     warm_up=4,
     interval=1,
     batch=64,
     search_batch=64,
     w_lr=0.1,
     w_decay=3e-4,
-    alpha_lr=0.05,
+    alpha_lr=0.1,
     reference=2000.0,
 )
 # As released for ImageNet, on the images of CIFAR-10 and with a stem of stride 1.
@@ -171,22 +176,22 @@ SIZES = {"smoke": SMOKE, "laptop": LAPTOP, "paper": PAPER}
 # REINFORCE takes a step less often, from more images and networks.
 REWARDED = {
     "smoke": SMOKE,
-    "laptop": replace(LAPTOP, interval=4, search_batch=500, alpha_lr=0.1),
+    "laptop": replace(LAPTOP, interval=4, search_batch=250, samples=8),
     "paper": PAPER,
 }
 # All that the proxy has, for as many steps.
 PROXIES = {
     "smoke": replace(SMOKE, data="digits"),
-    "laptop": replace(LAPTOP, data="digits", train=500, search=500, epochs=48, warm_up=16),
+    "laptop": replace(LAPTOP, data="digits", train=448, search=448, epochs=40, warm_up=11),
     "paper": replace(PAPER, data="fashion14", train=5000, search=5000, batch=128, search_batch=128),
 }
 SEARCHES = (*SWEEP, *MULTIPLICATIVE, "N-PROX-all", "N-PROX-rl", "N-PROX-proxy")
-SEEDS = 10
+SEEDS = 5
 
 EXPERIMENTS: dict[str, Experiment] = {
     "N-PROX-l0": Experiment(partial(search, method=TWO), SIZES, seeds=SEEDS),
-    **{run: Experiment(weighed("additive", weight), SIZES, seeds=SEEDS) for run, weight in ADDITIVE.items()},
-    **{run: Experiment(weighed("multiplicative", weight), SIZES, seeds=SEEDS) for run, weight in MULTIPLICATIVE.items()},
+    **sweep("additive", ADDITIVE),
+    **sweep("multiplicative", MULTIPLICATIVE),
     "N-PROX-all": Experiment(partial(search, method=ALL), SIZES, seeds=SEEDS),
     "N-PROX-rl": Experiment(lambda size: search(size, Reinforce(samples=size.samples)), REWARDED, seeds=SEEDS),
     "N-PROX-proxy": Experiment(partial(search, method=TWO), PROXIES, seeds=SEEDS),
@@ -194,21 +199,19 @@ EXPERIMENTS: dict[str, Experiment] = {
         lambda size: alone(*size),
         {
             "smoke": (
-                AloneSize(
-                    train=64, valid=64, test=64, epochs=1, batch=32, w_lr=0.1, w_decay=3e-4, drawn=2
-                ),
+                AloneSize(train=64, valid=64, test=64, epochs=1, batch=32, w_lr=0.1, w_decay=3e-4, drawn=2),
                 "smoke",
             ),
             "laptop": (
                 AloneSize(
-                    train=3000,
-                    valid=2000,
+                    train=2000,
+                    valid=1000,
                     test=4000,
                     epochs=6,
                     batch=64,
                     w_lr=0.1,
                     w_decay=3e-4,
-                    drawn=5,
+                    drawn=4,
                 ),
                 "laptop",
             ),

@@ -49,7 +49,7 @@ Key = tuple[Any, ...]  # what is timed: everything that its time depends on
 Row = tuple[str, str, int, str]  # chain, part, slot, choices
 
 
-def measure(names: Sequence[str] = tuple(TARGETS), progress: Callable[[str], object] = lambda line: None) -> LatencyTable:
+def measure(progress: Callable[[str], object], names: Sequence[str] = tuple(TARGETS)) -> LatencyTable:
     """The table of these chains on this machine. ``progress`` hears a line a round."""
     timed, rows = _timers(names)
     found: dict[Key, list[Measurement]] = {key: [] for key in timed}

@@ -179,4 +179,3 @@ class ChainSearch(Search):
     def _search_batch(self) -> Batch:
         order = torch.randperm(self.chain.data.search, generator=self.generators["alpha_data"])
         return self._images("search", order[: self.chain.search_batch])
-

@@ -38,7 +38,7 @@ class SearchedChain(Settings):
 
 
 class ChainSearchConfig(RunConfig):
-    """ProxylessNAS on a chain: weights alone at first, then weights and logits by turns, each on images of their own."""
+    """ProxylessNAS on a chain: weights alone at first, then weights and logits, each on images of their own."""
 
     trainer: ClassVar[str] = "nas_core.trainers.chain_search:ChainSearch"
     probes: ClassVar[tuple[str, ...]] = ()
@@ -66,7 +66,7 @@ class ChainSearchConfig(RunConfig):
         if self.latency is not None and rewarded != isinstance(self.method, Reinforce):
             raise UserError(f"run {self.run!r}: the form 'reward' is for REINFORCE, which takes no other")
         if self.warm_up >= self.epochs:
-            raise UserError(f"run {self.run!r}: of {self.epochs} epochs the warm-up must leave some, not {self.warm_up}")
+            raise UserError(f"run {self.run!r}: the warm-up must leave some of the {self.epochs} epochs")
         if self.data.train < self.batch or self.data.search < self.search_batch:
             raise UserError(f"run {self.run!r}: a batch needs at least as many images as it has, in either half")
         return self

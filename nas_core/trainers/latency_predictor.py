@@ -148,7 +148,8 @@ class PredictorTraining:
         for kind, values in predicted.items():
             rank = stats.spearmanr(measured[at], values[at]).statistic
             error = np.sqrt(np.mean((measured[at] - values[at]) ** 2))
-            journal.add_row("fit", learned_from=kind, blocks=len(at), rank_correlation=float(rank), rmse_us=float(error))
+            fit = {"rank_correlation": float(rank), "rmse_us": float(error)}
+            journal.add_row("fit", learned_from=kind, blocks=len(at), **fit)
         return journal.result()
 
 
