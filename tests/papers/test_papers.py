@@ -87,9 +87,9 @@ NT-9   X: C-N9 C-N9b
 NT-10  X: C-N10 C-N10b C-N10c T-P1 T-P4 T-P4b T-P5
 NT-11  X: C-N11 T-P2  S: C-N11b
 NT-12  X: C-N12 C-N12b T-P3 T-P3b T-P3c
-NT-13  X: C-N13 C-N13b  S: C-N13c
+NT-13  X: C-N13 C-N13b  S: C-N13c C-N13d C-N13e
 NT-14  X: C-N14  S: C-N14b
-NT-15  S: C-N15 C-N15b  R: C-N15r
+NT-15  S: C-N15 C-N15b C-N15c  R: C-N15r
 text   X: C-W10g  S: C-WP2x C-WPrb C-W10h
 """
 
