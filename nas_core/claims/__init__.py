@@ -3,6 +3,7 @@
 from nas_core.claims import (
     mixpath,
     mixpath_cells,
+    proxyless_chains,
     snas,
     snas_cells,
     theory,
@@ -27,6 +28,7 @@ __all__ = [
     "mixpath",
     "mixpath_cells",
     "per_seed",
+    "proxyless_chains",
     "snas",
     "snas_cells",
     "theory",

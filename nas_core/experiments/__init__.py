@@ -8,6 +8,7 @@ from nas_core.errors import UserError, choose
 from nas_core.experiments import (
     mixpath,
     mixpath_cells,
+    proxyless_chains,
     snas,
     snas_cells,
     wiring,
@@ -42,6 +43,7 @@ EXPERIMENTS: Registry[Experiment] = Registry(
         **snas_cells.EXPERIMENTS,
         **mixpath.EXPERIMENTS,
         **mixpath_cells.EXPERIMENTS,
+        **proxyless_chains.EXPERIMENTS,
     },
 )
 RUN_IDS = tuple(EXPERIMENTS)  # those of the papers

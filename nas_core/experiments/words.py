@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from nas_core import data
 from nas_core.trainers.cell_scores import CellScoresConfig
 from nas_core.trainers.cells_alone import CellsAloneConfig
+from nas_core.trainers.chain_settings import ChainSearchConfig, ChainTrainingConfig, LatencyTerm, PredictorConfig
 from nas_core.trainers.cost_probe import CostProbeConfig
 from nas_core.trainers.enas_settings import ControllerConfig
 from nas_core.trainers.methods import DARTS, DSNAS, SNAS, ProxylessNAS, Reinforce, SecondOrder, Uniform
@@ -31,7 +32,9 @@ def described(configs: Iterable[RunConfig]) -> str:
         same = config.but(seed=0)
         groups[same] = groups.get(same, 0) + 1
     parts = [_group(config, seeds) for config, seeds in groups.items()]
-    return f"{'; '.join(dict.fromkeys(parts))} on {' and '.join(_data_names(groups))}{_scale(groups)}"
+    images = _data_names(groups)
+    on_images = f" on {' and '.join(images)}" if images else ""
+    return f"{'; '.join(dict.fromkeys(parts))}{on_images}{_scale(groups)}"
 
 
 def sentences(parts: Sequence[str]) -> str:
@@ -59,9 +62,16 @@ def method_name(config: RunConfig) -> str:
         return "every cell alone"
     if isinstance(config, ParallelSearchConfig):
         return f"DARTS, {LEVELS['bi-level']}"
-    if not isinstance(config, SearchConfig):
+    if isinstance(config, ChainTrainingConfig):
+        return "chains trained alone"
+    if isinstance(config, PredictorConfig):
+        return "a predictor of latency"
+    if not isinstance(config, SearchConfig | ChainSearchConfig):
         return "random search"
     method = config.method
+    term = getattr(config, "latency", None)
+    if isinstance(term, LatencyTerm):
+        return f"ProxylessNAS with latency in its loss, {term.form}"
     match method:
         case SNAS():
             return "SNAS" if method.resource is None else "SNAS with a resource constraint"
@@ -71,6 +81,8 @@ def method_name(config: RunConfig) -> str:
             return "DARTS, second order"
         case DARTS():
             return f"DARTS, {LEVELS[method.levels]}"
+        case ProxylessNAS(paths="all"):
+            return "ProxylessNAS, all paths"
         case ProxylessNAS():
             return "ProxylessNAS"
         case Reinforce():
