@@ -1,6 +1,8 @@
 """Claims: from records to verdicts. One file a paper; a claim's sentence, grade and scale are in papers/claims.csv."""
 
 from nas_core.claims import (
+    darts_levels,
+    proxyless,
     snas,
     theory,
     wiring,
@@ -17,9 +19,11 @@ __all__ = [
     "Measured",
     "Null",
     "Verdict",
+    "darts_levels",
     "evaluate",
     "holds",
     "per_seed",
+    "proxyless",
     "snas",
     "theory",
     "wiring",

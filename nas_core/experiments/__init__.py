@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from nas_core.errors import UserError, choose
 from nas_core.experiments import (
+    darts_levels,
+    proxyless,
     snas,
     wiring,
     wiring_ablations,
@@ -32,6 +34,8 @@ EXPERIMENTS: Registry[Experiment] = Registry(
         **wiring_ablations.EXPERIMENTS,
         **wiring_levels.EXPERIMENTS,
         **snas.EXPERIMENTS,
+        **proxyless.EXPERIMENTS,
+        **darts_levels.EXPERIMENTS,
     },
 )
 RUN_IDS = tuple(EXPERIMENTS)  # those of the papers
