@@ -16,7 +16,7 @@ def trained_accuracy(child: Record) -> float:
 
 
 def gap(search: Record, rule: str) -> float:
-    """Test accuracy of the supernet minus that of the child by ``rule``, statistics recalibrated for both, in points."""
+    """Test accuracy of the supernet minus that of the child by ``rule``, both recalibrated, in points."""
     networks = ("supernet", f"child ({rule})")
     whole, part = (accuracies(search, name, "test", "recalibrated")[-1] for name in networks)
     return 100 * float(whole - part)
