@@ -6,11 +6,13 @@ far the memory of a fresh process rises, which is measured.
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import resource
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -78,15 +80,15 @@ class Recomputed(Function):
         return gradient, None, torch.stack(costs), None
 
 
-def edge_output(edge: SearchCell, x: Tensor, gates: Tensor, mode: str, path: int) -> Tensor:
+def edge_output(edge: SearchCell, x: Tensor, gates: Tensor, mode: str, paths: tuple[int, int]) -> Tensor:
     """What the edge gives for ``x``, (images, channels, height, width); ``gates``: (K,), learning but in a weight step.
 
-    ``path``: the active one, where there is one; the next one is observed besides it where there are two.
+    ``paths``: the active one, where there is one, and the one that is observed besides it, where there are two.
     """
     if mode == MIXTURE:
         return edge([x], gates.softmax(-1)[None])
     active = torch.zeros_like(gates, requires_grad=False)
-    active[path] = 1.0
+    active[paths[0]] = 1.0
     if mode == ONE:
         return edge([x], active[None])
     if mode == RECOMPUTED:
@@ -95,7 +97,7 @@ def edge_output(edge: SearchCell, x: Tensor, gates: Tensor, mode: str, path: int
     seen = torch.ones_like(active, dtype=torch.bool)
     if mode == TWO:
         seen = active.bool()
-        seen[(path + 1) % len(seen)] = True
+        seen[paths[1]] = True
     drawn = active + gates - gates.detach()  # one-hot, with the gates' gradients
     return edge([x], drawn[None], seen[None])
 
@@ -114,7 +116,8 @@ class Chain(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         for number, (edge, gates) in enumerate(zip(self.edges, self.gates, strict=True)):
             assert isinstance(edge, SearchCell)
-            x = x + edge_output(edge, x, gates, self.step.mode, number % len(gates))
+            paths = (number % len(gates), (number + 1) % len(gates))
+            x = x + edge_output(edge, x, gates, self.step.mode, paths)
         return x
 
 
@@ -124,10 +127,26 @@ def maps(step: Step) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(1)).requires_grad_()
 
 
-def kept_kib(step: Step) -> float:
-    """KiB that autograd keeps for the backward pass of a step."""
+def kept(step: Step) -> int:
+    """Bytes that autograd keeps for the backward pass of a step."""
     chain, x = Chain(step), maps(step)
-    return saved_bytes(lambda: chain(x)) / KIBI
+    return saved_bytes(lambda: chain(x))
+
+
+def kept_by_edge(mode: str, candidates: Sequence[str]) -> list[int]:
+    """Bytes that one edge keeps: one number for the mixture, otherwise one for every choice of paths.
+
+    Its sizes are those of a :class:`Step`.
+    """
+    step = Step(mode, tuple(candidates), 1)
+    edge, x = lone_edge(candidates, step.channels, torch.Generator().manual_seed(0)), maps(step)
+    gates = torch.zeros(len(candidates), requires_grad=True)
+    choices = [(0, 0)]
+    if mode == TWO:
+        choices = list(itertools.permutations(range(len(candidates)), 2))
+    elif mode != MIXTURE:
+        choices = [(path, path) for path in range(len(candidates))]
+    return [saved_bytes(partial(edge_output, edge, x, gates, mode, paths)) for paths in choices]
 
 
 def peak_mib(steps: Iterable[Step]) -> list[float]:

@@ -1,6 +1,6 @@
 """Plots (numbers in, axes out), cell diagrams, tables beside printed values, and the one ``save``; imports no torch."""
 
-from nas_core.report import measured, theory
+from nas_core.report import darts_levels, measured, theory
 from nas_core.report.boxes import draw_matrix, draw_network, network_handles
 from nas_core.report.chains import Box, Chain, draw_chains
 from nas_core.report.compare import Difference, compare, parts
@@ -31,8 +31,8 @@ from nas_core.report.verdicts import Verdicts, verdict_text
 # fmt: off
 __all__ = [
     "WIRING_ORDER", "Box", "Chain", "Column", "Difference", "PaperTable", "Pattern", "Verdicts", "compare",
-    "connect", "cost_map", "count_bars", "curve_table", "curves", "draw_cell", "draw_chains", "draw_flow",
-    "draw_gradient_and_cost", "draw_last_two", "draw_matrix", "draw_network", "draw_small_cells", "draw_two_paths",
+    "connect", "cost_map", "count_bars", "curve_table", "curves", "darts_levels", "draw_cell", "draw_chains",
+    "draw_flow", "draw_gradient_and_cost", "draw_last_two", "draw_matrix", "draw_network", "draw_small_cells", "draw_two_paths",
     "draw_unit", "edge_curves", "edge_handles", "edges_table", "flow_handles", "footer", "guide", "heat_map",
     "in_blocks", "join_cells", "kind_curves", "kind_legend", "kind_table", "measured", "network_handles", "new_figure",
     "op_handles", "op_style", "over_seeds", "paper_table", "parts", "pattern_panels", "picture",
