@@ -1,24 +1,24 @@
 """Pictures of methods side by side: seeds as dots, means with the interval of the claims, and counted costs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nas_core.claims.seeds import estimate, interval
 from nas_core.report.curves import guide
 from nas_core.report.style import SERIES, new_figure, use_style
 
 MEAN = "mean"  # in the column of the seeds: the row of the mean, with its interval
 Key = tuple[str, str, str]  # panel, row, series
+Interval = Callable[[np.ndarray, str], tuple[float, float] | None]
 
 
-def seeds_table(values: Mapping[Key, Sequence[float]]) -> pd.DataFrame:
+def seeds_table(values: Mapping[Key, Sequence[float]], interval: Interval) -> pd.DataFrame:
     """What :func:`draw_seeds` draws, tidy: panel, row, series, seed, value, low and high, place.
 
-    ``values``: by panel, row and series one number a seed. The rows of a panel stand 1 apart, from above, and the
+    ``values``: by panel, row and series one number a seed; ``interval``: :func:`nas_core.claims.seeds.interval`. The rows of a panel stand 1 apart, from above, and the
     series of a row side by side; dots are spread around their place, the same way every time.
     """
     rows: list[dict[str, object]] = []
@@ -29,18 +29,19 @@ def seeds_table(values: Mapping[Key, Sequence[float]]) -> pd.DataFrame:
         beside = np.linspace(-0.22, 0.22, len(kinds)) if len(kinds) > 1 else np.zeros(1)
         for (_, row, series), numbers in of_panel.items():
             place = names.index(row) + float(beside[kinds.index(series)])
-            rows += _rows({"panel": panel, "row": row, "series": series}, np.asarray(numbers, dtype=float), place)
+            key = {"panel": panel, "row": row, "series": series}
+            rows += _rows(key, np.asarray(numbers, dtype=float), place, interval)
     return pd.DataFrame(rows)
 
 
-def _rows(key: dict[str, object], numbers: np.ndarray, place: float) -> list[dict[str, object]]:
+def _rows(key: dict[str, str], numbers: np.ndarray, place: float, interval: Interval) -> list[dict[str, object]]:
     """The seeds, and their mean."""
-    found = []
+    found: list[dict[str, object]] = []
     for seed, value in enumerate(numbers):
         shift = 0.07 * np.sin(2.4 * seed)
         found.append({**key, "seed": seed, "value": value, "place": place + shift})
     low, high = interval(numbers, "mean") or (numbers.mean(), numbers.mean())
-    mean = {"seed": MEAN, "value": estimate(numbers, "mean"), "low": low, "high": high, "place": place}
+    mean = {"seed": MEAN, "value": float(numbers.mean()), "low": low, "high": high, "place": place}
     return [*found, {**key, **mean}]
 
 
