@@ -9,6 +9,8 @@ from nas_core.experiments import (
     mixpath,
     mixpath_cells,
     proxyless_chains,
+    darts_levels,
+    proxyless,
     snas,
     snas_cells,
     wiring,
@@ -44,6 +46,8 @@ EXPERIMENTS: Registry[Experiment] = Registry(
         **mixpath.EXPERIMENTS,
         **mixpath_cells.EXPERIMENTS,
         **proxyless_chains.EXPERIMENTS,
+        **proxyless.EXPERIMENTS,
+        **darts_levels.EXPERIMENTS,
     },
 )
 RUN_IDS = tuple(EXPERIMENTS)  # those of the papers

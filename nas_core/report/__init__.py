@@ -1,6 +1,5 @@
 """Plots (numbers in, axes out), cell diagrams, tables beside printed values, and the one ``save``; imports no torch."""
 
-from nas_core.report import measured, theory
 from nas_core.report.boxes import draw_matrix, draw_network, network_handles
 from nas_core.report.chains import Box, Chain, draw_chains
 from nas_core.report.compare import Difference, compare, parts
@@ -8,18 +7,7 @@ from nas_core.report.costs import draw_gradient_and_cost, draw_last_two, draw_sm
 from nas_core.report.curves import curve_table, curves, guide, probability_panels, probability_table, signed_log
 from nas_core.report.diagrams import draw_cell, edge_handles
 from nas_core.report.dots import dots
-from nas_core.report.evolution import (
-    Pattern,
-    count_bars,
-    edge_curves,
-    edges_table,
-    in_blocks,
-    kind_curves,
-    kind_legend,
-    kind_table,
-    pattern_panels,
-    turned_table,
-)
+from nas_core.report.evolution import Pattern, count_bars, edge_curves, edges_table, in_blocks, kind_curves, kind_legend, kind_table, pattern_panels, turned_table
 from nas_core.report.flows import connect, draw_flow, draw_unit, flow_handles, join_cells, unit_handles
 from nas_core.report.footer import footer
 from nas_core.report.heat import cost_map, heat_map, signed
@@ -35,8 +23,8 @@ __all__ = [
     "connect", "cost_map", "count_bars", "curve_table", "curves", "dots", "draw_cell", "draw_chains", "draw_flow",
     "draw_gradient_and_cost", "draw_last_two", "draw_matrix", "draw_network", "draw_small_cells", "draw_two_paths",
     "draw_unit", "edge_curves", "edge_handles", "edges_table", "flow_handles", "footer", "guide", "heat_map",
-    "in_blocks", "join_cells", "kind_curves", "kind_legend", "kind_table", "measured", "network_handles", "new_figure",
+    "in_blocks", "join_cells", "kind_curves", "kind_legend", "kind_table", "network_handles", "new_figure",
     "op_handles", "op_style", "over_seeds", "paper_table", "parts", "pattern_panels", "picture",
-    "probability_panels", "probability_table", "save", "show", "signed", "signed_log", "snapshot_table", "theory",
+    "probability_panels", "probability_table", "save", "show", "signed", "signed_log", "snapshot_table",
     "thousandths", "topology_snapshots", "turned_table", "unit_handles", "use_style", "verdict_text",
 ]
