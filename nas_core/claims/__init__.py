@@ -1,11 +1,11 @@
 """Claims: from records to verdicts. One file a paper; a claim's sentence, grade and scale are in papers/claims.csv."""
 
 from nas_core.claims import (
+    darts_levels,
     mixpath,
     mixpath_cells,
-    proxyless_chains,
-    darts_levels,
     proxyless,
+    proxyless_chains,
     snas,
     snas_cells,
     theory,
@@ -31,8 +31,8 @@ __all__ = [
     "mixpath",
     "mixpath_cells",
     "per_seed",
-    "proxyless_chains",
     "proxyless",
+    "proxyless_chains",
     "snas",
     "snas_cells",
     "theory",

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from nas_core.errors import UserError, choose
 from nas_core.experiments import (
+    darts_levels,
     mixpath,
     mixpath_cells,
-    proxyless_chains,
-    darts_levels,
     proxyless,
+    proxyless_chains,
     snas,
     snas_cells,
     wiring,
