@@ -84,7 +84,8 @@ def test_the_supernet_draws_every_number_of_paths_equally_often() -> None:
     model = SPACES["S4"](channels=1, most=4, norms="shadow", classes=10, in_channels=1, generator=generator())
     drawn = [model.draw(stream) for stream in [generator()] for _ in range(2000)]
     paths = np.bincount([len(cell) - cell.count(None) for cell in drawn], minlength=5)
-    assert np.abs(paths[1:] / 2000 - 1 / 4).max() < 0.04 and paths[0] == 0
+    assert np.abs(paths[1:] / 2000 - 1 / 4).max() < 0.04
+    assert paths[0] == 0
     operations = [op for cell in drawn for op in cell if op is not None]
     assert abs(operations.count("conv3x3") / len(operations) - 1 / 3) < 0.03
 
@@ -147,12 +148,14 @@ def test_cells_alone_are_measured_on_images_that_train_nothing() -> None:
     """By the package's splits: those that train, those that score and those that measure are three sets."""
     config = configs("M-S4GT", "laptop", [0])[0]
     scorer = configs("M-S4", "laptop", [0])[0]
-    assert config.data.train == scorer.data.train and scorer.data.test == 0
+    assert config.data.train == scorer.data.train
+    assert scorer.data.test == 0
     data = load(config.data.name, seed=0, train=2000, valid=1000, test=1000)
     seen: dict[str, set[bytes]] = {}
     for split in ("train", "valid", "test"):
         seen[split] = {image.numpy().tobytes() for image in data.splits[split].images}
-    assert not seen["train"] & seen["valid"] and not seen["train"] & seen["test"] and not seen["valid"] & seen["test"]
+    for one, other in (("train", "valid"), ("train", "test"), ("valid", "test")):
+        assert not seen[one] & seen[other]
 
 
 @pytest.mark.parametrize(
