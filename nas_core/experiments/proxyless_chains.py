@@ -22,8 +22,8 @@ from nas_core.trainers.settings import Alpha, Data, Weights
 
 AnyMethod = ProxylessNAS | Reinforce
 TABLE = committed().digest
-ADDITIVE = {"N-PROX-l1": 0.1, "N-PROX-l2": 0.5, "N-PROX-l3": 2.0}
-MULTIPLICATIVE = {"N-PROX-m1": 2.0, "N-PROX-m2": 8.0, "N-PROX-m3": 32.0}
+ADDITIVE = {"N-PROX-l1": 0.02, "N-PROX-l2": 0.1, "N-PROX-l3": 0.5}
+MULTIPLICATIVE = {"N-PROX-m1": 0.5, "N-PROX-m2": 2.0, "N-PROX-m3": 8.0}
 SWEEP = ("N-PROX-l0", *ADDITIVE)
 
 
