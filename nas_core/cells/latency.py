@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from nas_core.cells.chain import FIRST, PROXYLESS, ZERO, Choice, Macro, Slot, candidates, check_choices, slots
 from nas_core.errors import UserError, choose
@@ -68,6 +68,15 @@ TARGETS = {
 def target(name: str) -> Target:
     """The chain with this name; a :class:`UserError` for any other."""
     return TARGETS[choose("chain", name, TARGETS)]
+
+
+def draw_chain(target: Target, generator: Generator) -> tuple[Choice, ...]:
+    """One member of a space, drawn uniformly."""
+    choices = []
+    for slot in range(len(target.macro.slots)):
+        held = target.held(slot)
+        choices.append(held[int(torch.randint(len(held), (), generator=generator))])
+    return tuple(choices)
 
 
 def code(choice: Choice) -> str:

@@ -7,6 +7,7 @@ weigh latency more and more, N-PROX-m1 to -m3 do so in the multiplicative form.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Literal
 
 from nas_core.cells.latency import committed
 from nas_core.experiments.recipe import FLOOR, Experiment
@@ -21,9 +22,10 @@ from nas_core.trainers.methods import ProxylessNAS, Reinforce
 from nas_core.trainers.settings import Alpha, Data, Weights
 
 AnyMethod = ProxylessNAS | Reinforce
+Form = Literal["additive", "multiplicative"]
 TABLE = committed().digest
-ADDITIVE = {"N-PROX-l1": 0.1, "N-PROX-l2": 0.5, "N-PROX-l3": 2.0}
-MULTIPLICATIVE = {"N-PROX-m1": 2.0, "N-PROX-m2": 8.0, "N-PROX-m3": 32.0}
+ADDITIVE = {"N-PROX-l1": 0.02, "N-PROX-l2": 0.1, "N-PROX-l3": 0.5}
+MULTIPLICATIVE = {"N-PROX-m1": 0.5, "N-PROX-m2": 2.0, "N-PROX-m3": 8.0}
 SWEEP = ("N-PROX-l0", *ADDITIVE)
 
 
@@ -83,7 +85,7 @@ def search(size: ChainSize, method: AnyMethod, latency: LatencyTerm | None = Non
     )
 
 
-def weighed(form: str, weight: float) -> Callable[[ChainSize], ChainSearchConfig]:
+def weighed(form: Form, weight: float) -> Callable[[ChainSize], ChainSearchConfig]:
     """The recipe of a search by two paths whose loss has the latency in it."""
 
     def recipe(size: ChainSize) -> ChainSearchConfig:
@@ -92,7 +94,7 @@ def weighed(form: str, weight: float) -> Callable[[ChainSize], ChainSearchConfig
     return recipe
 
 
-def sweep(form: str, weights: Mapping[str, float]) -> dict[str, Experiment]:
+def sweep(form: Form, weights: Mapping[str, float]) -> dict[str, Experiment]:
     """A search for every weight of the latency, by name."""
     return {run: Experiment(weighed(form, weight), SIZES, seeds=SEEDS) for run, weight in weights.items()}
 

@@ -10,6 +10,7 @@ import platform
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from nas_core.cells.chain import (
     ChainNetwork,
     Choice,
     InvertedBottleneck,
+    Slot,
     blocks,
     released_chain,
 )
@@ -37,6 +39,7 @@ from nas_core.cells.latency import (
     Target,
     code,
     codes,
+    draw_chain,
 )
 
 ROUNDS = 5
@@ -98,29 +101,18 @@ def _timers(names: Sequence[str]) -> tuple[dict[Key, Timer], list[tuple[Row, Key
 
     for name in names:
         target = TARGETS[name]
-        whole = _network(target, [target.held(slot)[0] for slot in range(len(target.macro.slots))])
         images = _images(target.batch, target.in_channels, target.side)
-        last = whole.stem(images)
-        for block in whole.blocks:
-            last = block(last)
-        add((name, STEM, -1, ""), (name, STEM), lambda m=whole, x=images: _timer(m.stem, x))
-        add((name, HEAD, -1, ""), (name, HEAD), lambda m=whole, x=last: _timer(_Head(m), x))
+        whole = _network(target, [target.held(slot)[0] for slot in range(len(target.macro.slots))])
+        add((name, STEM, -1, ""), (name, STEM), partial(_timer, whole.stem, images))
+        add((name, HEAD, -1, ""), (name, HEAD), partial(_timer, _Head(whole), _last_map(whole, images)))
         for index, (slot, side) in enumerate(target.shapes()):
             for choice in target.held(index):
-                if choice == ZERO:
-                    continue
-                shape = _images(target.batch, slot.inputs, side)
-                add(
-                    (name, BLOCK, index, code(choice)),
-                    (slot, side, target.batch, choice),
-                    lambda s=slot, c=choice, x=shape, e=target.macro.eps: _timer(InvertedBottleneck(s, c, e), x),
-                )
+                if choice != ZERO:
+                    block = partial(_block_timer, target, slot, side, choice)
+                    add((name, BLOCK, index, code(choice)), (slot, side, target.batch, choice), block)
         for number, drawn in enumerate(draw_networks(target, NETWORKS)):
-            add(
-                (name, NETWORK, -1, codes(drawn)),
-                (name, NETWORK, number),
-                lambda t=target, d=drawn, x=images: _timer(_network(t, d), x),
-            )
+            network = partial(_network_timer, target, drawn, images)
+            add((name, NETWORK, -1, codes(drawn)), (name, NETWORK, number), network)
     if "imagenet" in names:
         _add_released(add)
     return timed, rows
@@ -131,26 +123,14 @@ def _add_released(add: Callable[[Row, Key, Callable[[], Timer]], None]) -> None:
     for net in RELEASED:
         macro, choices = released_chain(net)
         target = Target(macro, side=224, in_channels=3, batch=1)
-        add(
-            (f"released {net}", NETWORK, -1, codes(choices)),
-            ("released", net),
-            lambda t=target, c=choices: _timer(_network(t, c), images),
-        )
+        network = partial(_network_timer, target, choices, images)
+        add((f"released {net}", NETWORK, -1, codes(choices)), ("released", net), network)
 
 
 def draw_networks(target: Target, number: int) -> list[tuple[Choice, ...]]:
     """Members of a space, drawn uniformly and always the same ones."""
     generator = Generator().manual_seed(0)
     return [draw_chain(target, generator) for _ in range(number)]
-
-
-def draw_chain(target: Target, generator: Generator) -> tuple[Choice, ...]:
-    """One member of a space, drawn uniformly."""
-    choices = []
-    for slot in range(len(target.macro.slots)):
-        held = target.held(slot)
-        choices.append(held[int(torch.randint(len(held), (), generator=generator))])
-    return tuple(choices)
 
 
 class _Head(nn.Module):
@@ -164,6 +144,23 @@ class _Head(nn.Module):
         return self.network.classify(x)
 
 
+def _last_map(network: ChainNetwork, images: Tensor) -> Tensor:
+    """What the head of a network reads."""
+    x = network.stem(images)
+    for block in network.blocks:
+        x = block(x)
+    return x
+
+
+def _block_timer(target: Target, slot: Slot, side: int, choice: Choice) -> Timer:
+    images = _images(target.batch, slot.inputs, side)
+    return _timer(InvertedBottleneck(slot, choice, target.macro.eps), images)
+
+
+def _network_timer(target: Target, choices: Sequence[Choice], images: Tensor) -> Timer:
+    return _timer(_network(target, choices), images)
+
+
 def _network(target: Target, choices: Sequence[Choice]) -> ChainNetwork:
     """A member of the space with weights drawn at random, in evaluation mode."""
     network = ChainNetwork(
@@ -173,7 +170,7 @@ def _network(target: Target, choices: Sequence[Choice]) -> ChainNetwork:
         in_channels=target.in_channels,
         generator=Generator().manual_seed(0),
     )
-    return network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network.eval().to(memory_format=torch.channels_last)
 
 
 def _images(batch: int, channels: int, side: int) -> Tensor:
@@ -182,5 +179,5 @@ def _images(batch: int, channels: int, side: int) -> Tensor:
 
 
 def _timer(module: nn.Module, x: Tensor) -> Timer:
-    module = module.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    module = module.eval().to(memory_format=torch.channels_last)
     return Timer("module(x)", globals={"module": module, "x": x}, num_threads=1, timer=time.thread_time)

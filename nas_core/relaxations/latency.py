@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Form = Callable[[Tensor, Tensor, float, float], Tensor]
+Form = Callable[..., Tensor]  # of CE, E[LAT], reference and weight
 
 
 def expected_latency(logits: Tensor, latency: Tensor, constant: float = 0.0) -> Tensor:
@@ -47,7 +47,7 @@ def with_latency(
     """
     loss = torch.tensor(cross_entropy, dtype=torch.float64, requires_grad=True)
     logits = a.detach().double().requires_grad_()
-    total = form(loss, latency(logits))  # type: ignore[call-arg]
+    total = form(loss, latency(logits))
     by_loss, by_logits = torch.autograd.grad(total, (loss, logits))
     return (by_loss * of_cross_entropy.double() + by_logits).to(a)
 

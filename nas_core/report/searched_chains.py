@@ -141,7 +141,9 @@ def block_names(choices: str) -> list[tuple[str, str]]:
     return found
 
 
-def chain_rows(found: Mapping[str, str], kinds: Sequence[str] = ("conv", "skip")) -> dict[str, list[tuple[str, str, str]]]:
+def chain_rows(
+    found: Mapping[str, str], kinds: Sequence[str] = ("conv", "skip")
+) -> dict[str, list[tuple[str, str, str]]]:
     """Name, detail and kind of every block of every chain, by the chain's title."""
     rows = {}
     for title, choices in found.items():

@@ -15,10 +15,9 @@ from torch import Generator
 
 from nas_core.cells.chain import ChainNetwork, Choice, blocks
 from nas_core.cells.counts import multiply_adds, parameters
-from nas_core.cells.latency import codes, decoded, table_of, target
+from nas_core.cells.latency import codes, decoded, draw_chain, table_of, target
 from nas_core.data import load
 from nas_core.probes.accuracy import accuracy
-from nas_core.probes.latency import draw_chain
 from nas_core.trainers.batches import Batches
 from nas_core.trainers.chain_settings import ChainTrainingConfig
 from nas_core.trainers.fitting import EVAL_BATCH

@@ -51,6 +51,11 @@ def block_table(name: str, digest: str) -> tuple[list[str], Tensor, Tensor]:
 class Predictor(nn.Module):
     """log latency in microseconds from features; both are standardised by the blocks that it learns from."""
 
+    mean: Tensor
+    std: Tensor
+    level: Tensor
+    scale: Tensor
+
     def __init__(self, features: Tensor, latency: Tensor, hidden: int, generator: Generator) -> None:
         super().__init__()
         self.layers = nn.Sequential(
