@@ -18,8 +18,9 @@ Interval = Callable[[np.ndarray, str], tuple[float, float] | None]
 def seeds_table(values: Mapping[Key, Sequence[float]], interval: Interval) -> pd.DataFrame:
     """What :func:`draw_seeds` draws, tidy: panel, row, series, seed, value, low and high, place.
 
-    ``values``: by panel, row and series one number a seed; ``interval``: :func:`nas_core.claims.seeds.interval`. The rows of a panel stand 1 apart, from above, and the
-    series of a row side by side; dots are spread around their place, the same way every time.
+    ``values``: by panel, row and series one number a seed; ``interval``: :func:`nas_core.claims.seeds.interval`. The
+    rows of a panel stand 1 apart, from above, and the series of a row side by side; dots are spread around their place,
+    the same way every time.
     """
     rows: list[dict[str, object]] = []
     for panel in dict.fromkeys(key[0] for key in values):
