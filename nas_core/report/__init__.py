@@ -1,6 +1,6 @@
 """Plots (numbers in, axes out), cell diagrams, tables beside printed values, and the one ``save``; imports no torch."""
 
-from nas_core.report import darts_levels, measured, theory
+from nas_core.report import darts_levels, measured, paths, theory
 from nas_core.report.boxes import draw_matrix, draw_network, network_handles
 from nas_core.report.chains import Box, Chain, draw_chains
 from nas_core.report.compare import Difference, compare, parts
@@ -35,7 +35,7 @@ __all__ = [
     "draw_gradient_and_cost", "draw_last_two", "draw_matrix", "draw_network", "draw_small_cells", "draw_two_paths",
     "draw_unit", "edge_curves", "edge_handles", "edges_table", "flow_handles", "footer", "guide", "heat_map",
     "in_blocks", "join_cells", "kind_curves", "kind_legend", "kind_table", "measured", "network_handles", "new_figure",
-    "op_handles", "op_style", "over_seeds", "paper_table", "parts", "pattern_panels", "picture", "probability_panels",
+    "op_handles", "op_style", "over_seeds", "paper_table", "parts", "paths", "pattern_panels", "picture", "probability_panels",
     "probability_table", "save", "show", "signed", "signed_log", "snapshot_table", "theory", "thousandths",
     "topology_snapshots", "turned_table", "unit_handles", "use_style", "verdict_text",
 ]

@@ -102,30 +102,3 @@ def draw_bars(table: pd.DataFrame, *, height: float = 2.0) -> Figure:
         ax.set_xticks([])
         ax.spines["bottom"].set_visible(False)
     return figure
-
-
-@use_style()
-def draw_memory(table: pd.DataFrame, modes: Sequence[str]) -> Figure:
-    """(a) What one edge keeps over the number of candidates, (b) a chain over its length, (c) measured over counted.
-
-    ``table``: rows of ``panel``, ``mode``, ``x``, and ``kept`` (a, b: KiB, MiB) or ``peak_memory_mib`` (c), one panel
-    after the other.
-    """
-    panels = list(dict.fromkeys(table["panel"]))
-    figure, (axes,) = new_figure(7.0, 3.0, 1, 3)
-    for ax, panel, column in zip(axes, panels, ("kept", "kept", "peak_memory_mib"), strict=True):
-        for index, mode in enumerate(modes):
-            colour, line, marker = SERIES[index]
-            rows = table[(table["panel"] == panel) & (table["mode"] == mode)]
-            look = {"color": colour, "marker": marker, "mec": "white", "mew": 0.4, "label": mode}
-            look["ls"] = "" if ax is axes[2] else line
-            ax.plot(rows["x"], rows[column], **look, gid=f"{mode} {panel}")
-        ax.set(title=panel, ylim=(0, None))
-    axes[0].set(xlabel="candidates $K$", ylabel="KiB kept", xlim=(0, 8.6), xticks=(2, 4, 6, 8))
-    axes[1].set(xlabel="edges in a row", ylabel="MiB kept", xlim=(0, 8.6), xticks=(1, 2, 4, 8))
-    axes[2].set(xlabel="MiB kept, counted", ylabel="rise of peak memory (MiB)", xlim=(0, None))
-    end = min(axes[2].get_xlim()[1], axes[2].get_ylim()[1])
-    axes[2].plot([0, end], [0, end], color="#5F5F5F", lw=0.8, ls=":", gid="guide")
-    handles = axes[0].get_legend_handles_labels()[0]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=7)
-    return figure
