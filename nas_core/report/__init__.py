@@ -35,7 +35,7 @@ __all__ = [
     "draw_gradient_and_cost", "draw_last_two", "draw_matrix", "draw_network", "draw_small_cells", "draw_two_paths",
     "draw_unit", "edge_curves", "edge_handles", "edges_table", "flow_handles", "footer", "guide", "heat_map",
     "in_blocks", "join_cells", "kind_curves", "kind_legend", "kind_table", "measured", "network_handles", "new_figure",
-    "op_handles", "op_style", "over_seeds", "paper_table", "parts", "paths", "pattern_panels", "picture", "probability_panels",
-    "probability_table", "save", "show", "signed", "signed_log", "snapshot_table", "theory", "thousandths",
-    "topology_snapshots", "turned_table", "unit_handles", "use_style", "verdict_text",
+    "op_handles", "op_style", "over_seeds", "paper_table", "parts", "paths", "pattern_panels", "picture",
+    "probability_panels", "probability_table", "save", "show", "signed", "signed_log", "snapshot_table", "theory",
+    "thousandths", "topology_snapshots", "turned_table", "unit_handles", "use_style", "verdict_text",
 ]

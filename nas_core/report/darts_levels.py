@@ -57,7 +57,7 @@ def draw_seeds(
     panels = list(dict.fromkeys(table["panel"]))
     figure, (axes,) = new_figure(7.0, height, 1, len(panels))
     for ax, panel in zip(axes, panels, strict=True):
-        _draw_panel(ax, table[table["panel"] == panel])
+        draw_panel(ax, table[table["panel"] == panel])
         ax.set(title=panel, xlabel=labels[panel])
         if panel in zero:
             guide(ax, x=0)
@@ -71,7 +71,9 @@ def draw_seeds(
     return figure
 
 
-def _draw_panel(ax: Axes, rows: pd.DataFrame) -> None:
+@use_style()
+def draw_panel(ax: Axes, rows: pd.DataFrame) -> None:
+    """The rows of one panel of a :func:`seeds_table`."""
     names = list(dict.fromkeys(rows["row"]))
     for index, (series, part) in enumerate(rows.groupby("series", sort=False)):
         colour, _, marker = SERIES[index]
