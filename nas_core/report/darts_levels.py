@@ -18,8 +18,9 @@ Interval = Callable[[np.ndarray, str], tuple[float, float] | None]
 def seeds_table(values: Mapping[Key, Sequence[float]], interval: Interval) -> pd.DataFrame:
     """What :func:`draw_seeds` draws, tidy: panel, row, series, seed, value, low and high, place.
 
-    ``values``: by panel, row and series one number a seed; ``interval``: :func:`nas_core.claims.seeds.interval`. The rows of a panel stand 1 apart, from above, and the
-    series of a row side by side; dots are spread around their place, the same way every time.
+    ``values``: by panel, row and series one number a seed; ``interval``: :func:`nas_core.claims.seeds.interval`. The
+    rows of a panel stand 1 apart, from above, and the series of a row side by side; dots are spread around their place,
+    the same way every time.
     """
     rows: list[dict[str, object]] = []
     for panel in dict.fromkeys(key[0] for key in values):
@@ -56,7 +57,7 @@ def draw_seeds(
     panels = list(dict.fromkeys(table["panel"]))
     figure, (axes,) = new_figure(7.0, height, 1, len(panels))
     for ax, panel in zip(axes, panels, strict=True):
-        _draw_panel(ax, table[table["panel"] == panel])
+        draw_panel(ax, table[table["panel"] == panel])
         ax.set(title=panel, xlabel=labels[panel])
         if panel in zero:
             guide(ax, x=0)
@@ -70,7 +71,9 @@ def draw_seeds(
     return figure
 
 
-def _draw_panel(ax: Axes, rows: pd.DataFrame) -> None:
+@use_style()
+def draw_panel(ax: Axes, rows: pd.DataFrame) -> None:
+    """The rows of one panel of a :func:`seeds_table`."""
     names = list(dict.fromkeys(rows["row"]))
     for index, (series, part) in enumerate(rows.groupby("series", sort=False)):
         colour, _, marker = SERIES[index]
@@ -100,31 +103,4 @@ def draw_bars(table: pd.DataFrame, *, height: float = 2.0) -> Figure:
         ax.grid(False)
         ax.set_xticks([])
         ax.spines["bottom"].set_visible(False)
-    return figure
-
-
-@use_style()
-def draw_memory(table: pd.DataFrame, modes: Sequence[str]) -> Figure:
-    """(a) What one edge keeps over the number of candidates, (b) a chain over its length, (c) measured over counted.
-
-    ``table``: rows of ``panel``, ``mode``, ``x``, and ``kept`` (a, b: KiB, MiB) or ``peak_memory_mib`` (c), one panel
-    after the other.
-    """
-    panels = list(dict.fromkeys(table["panel"]))
-    figure, (axes,) = new_figure(7.0, 3.0, 1, 3)
-    for ax, panel, column in zip(axes, panels, ("kept", "kept", "peak_memory_mib"), strict=True):
-        for index, mode in enumerate(modes):
-            colour, line, marker = SERIES[index]
-            rows = table[(table["panel"] == panel) & (table["mode"] == mode)]
-            look = {"color": colour, "marker": marker, "mec": "white", "mew": 0.4, "label": mode}
-            look["ls"] = "" if ax is axes[2] else line
-            ax.plot(rows["x"], rows[column], **look, gid=f"{mode} {panel}")
-        ax.set(title=panel, ylim=(0, None))
-    axes[0].set(xlabel="candidates $K$", ylabel="KiB kept", xlim=(0, 8.6), xticks=(2, 4, 6, 8))
-    axes[1].set(xlabel="edges in a row", ylabel="MiB kept", xlim=(0, 8.6), xticks=(1, 2, 4, 8))
-    axes[2].set(xlabel="MiB kept, counted", ylabel="rise of peak memory (MiB)", xlim=(0, None))
-    end = min(axes[2].get_xlim()[1], axes[2].get_ylim()[1])
-    axes[2].plot([0, end], [0, end], color="#5F5F5F", lw=0.8, ls=":", gid="guide")
-    handles = axes[0].get_legend_handles_labels()[0]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=7)
     return figure
