@@ -1,0 +1,108 @@
+"""Supernets of several paths: which networks they hold, how MixPath draws one, and how one is written down.
+
+A *child* of such a supernet says of every layer which paths are active. A supernet draws children and computes any of
+them; that is all that training and scoring need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Generator, Tensor
+
+from nas_core.cells.chain import ChainNetwork, Choice, Macro, Slot
+from nas_core.cells.checks import at_least_one
+from nas_core.cells.mixpath import EXPANSIONS, KERNELS, S1, MixedBottleneck
+from nas_core.errors import UserError
+from nas_core.registry import Registry
+
+NORMS = ("shadow", "plain")  # a batch norm for every number of active paths, or one for all of them
+S1_STEM = 32  # channels of the stem as printed, in whose units a narrow S1 is measured
+
+
+class MultiPath(Protocol):
+    """What training and scoring need of a supernet, a :class:`torch.nn.Module`, beside its weights."""
+
+    def draw(self, generator: Generator) -> Any:
+        """A child as MixPath draws it in a step of training: hashable, and ``forward`` takes it."""
+
+    def __call__(self, images: Tensor, child: Any) -> Tensor:
+        """Class logits (batch, classes) of ``images`` (batch, channels, height, width) in the ``child``."""
+
+
+def draw_paths(paths: int, most: int, generator: Generator) -> tuple[int, ...]:
+    """Which of ``paths`` paths are active: their number m' ~ U{1..``most``}, then m' of them without replacement."""
+    active = 1 + int(torch.randint(most, (1,), generator=generator))
+    order = torch.randperm(paths, generator=generator)[:active]
+    return tuple(sorted(order.tolist()))
+
+
+def narrowed(macro: Macro, channels: int, stem: int) -> Macro:
+    """``macro``, whose stem has ``stem`` channels, with ``channels`` of them and all other widths in proportion.
+
+    Widths are rounded down to whole channels; raises :class:`UserError` where one would be zero.
+    """
+    slots = []
+    for slot in macro.slots:
+        slots.append(Slot(_scaled(slot.inputs, channels, stem), _scaled(slot.outputs, channels, stem), slot.stride))
+    return Macro(_scaled(macro.stem, channels, stem), macro.stride, tuple(slots), _scaled(macro.head, channels, stem))
+
+
+def _scaled(width: int, channels: int, stem: int) -> int:
+    return width * channels // stem
+
+
+class S1Supernet(ChainNetwork):
+    """The supernet of S1: 12 mixed bottlenecks, of whose kernels at most ``most`` are active in a layer.
+
+    ``channels``: of the stem, 32 as printed, the other widths in proportion; ``norms``: see :data:`NORMS`. A child is
+    a tuple of one :class:`Choice` for each of the layers.
+    """
+
+    def __init__(
+        self, *, channels: int, most: int, norms: str, classes: int, in_channels: int, generator: Generator
+    ) -> None:
+        at_least_one("the supernet of S1", channels=channels, most=most)
+        if most > len(KERNELS):
+            raise UserError(f"a layer of S1 has {len(KERNELS)} kernels, so at most {most} cannot be active.")
+        macro = narrowed(S1, channels, S1_STEM)
+        shadows = most if norms == "shadow" else 1
+        blocks = [MixedBottleneck(slot, shadows) for slot in macro.slots]
+        super().__init__(macro, blocks, classes=classes, in_channels=in_channels, generator=generator)
+        self.macro = macro
+        self.most = most
+
+    def draw(self, generator: Generator) -> tuple[Choice, ...]:
+        """In every layer one expansion, as in the released code, and then 1 to ``most`` kernels."""
+        child = []
+        for _ in self.blocks:
+            expansion = EXPANSIONS[int(torch.randint(len(EXPANSIONS), (1,), generator=generator))]
+            active = draw_paths(len(KERNELS), self.most, generator)
+            child.append(Choice(expansion, tuple(KERNELS[k] for k in active)))
+        return tuple(child)
+
+
+def spelled(child: Sequence[Choice]) -> str:
+    """A child of S1 as text: ``e3k3k7 e6k5 ...``, a word a layer."""
+    words = []
+    for choice in child:
+        kernels = "".join(f"k{kernel}" for kernel in choice.kernels)
+        words.append(f"e{choice.expansion}{kernels}")
+    return " ".join(words)
+
+
+def read_child(text: str) -> tuple[Choice, ...]:
+    """The child of S1 that :func:`spelled` wrote; a :class:`UserError` for any other text."""
+    child = []
+    for word in text.split():
+        expansion, *kernels = word.removeprefix("e").split("k")
+        if not all(part.isdecimal() for part in (expansion, *kernels)):
+            raise UserError(f"{word!r} is no block of S1, as e3k3k7 is.")
+        child.append(Choice(int(expansion), tuple(map(int, kernels))))
+    return tuple(child)
+
+
+# What builds the supernet of a space: called with channels, most, norms, classes, in_channels and generator by keyword.
+SPACES: Registry[Callable[..., Any]] = Registry("space of several paths", {"S1": S1Supernet})
