@@ -14,6 +14,7 @@ from nas_core.trainers import (  # noqa: F401 - defines the package's own kinds
     random_search,
     retraining,
     search,
+    shadow_norms,
 )
 from nas_core.trainers.known import kinds, read_settings
 from nas_core.trainers.settings import RunConfig

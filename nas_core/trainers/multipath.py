@@ -112,8 +112,7 @@ def untrained(config: MultiPathConfig, data: Dataset, generator: Generator) -> A
         in_channels=data.channels,
         generator=generator,
     )
-    supernet = with_fast_depthwise(supernet)
-    return supernet.to(config.device, memory_format=torch.channels_last)
+    return with_fast_depthwise(supernet).to(config.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def trained(config: MultiPathConfig, data: Dataset, needed: Mapping[str, Result]) -> Any:
