@@ -24,7 +24,7 @@ COLUMNS = ["runs", "setting", "paper", "here"]
 # Sizes in pixels, crop and mirror of data sets that need not be here.
 KNOWN = {"cifar10": ("CIFAR-10, 32 × 32 pixels", "crop after padding by 4 pixels, and mirror")}
 # Fields that say which run it is, and not how it is done.
-IDENTITY = {"run", "profile", "seed", "kind", "method.method", "cells.origin", "of", "after"}
+IDENTITY = {"run", "profile", "seed", "kind", "method.method", "cells.origin", "of", "after", "supernet"}
 LABELS = {
     "threads": "threads",
     "device": "device",
@@ -110,6 +110,16 @@ LABELS = {
     "keep_weights": "final weights stay for a probe",
     "networks": "networks whose costs are measured",
     "batches": "batches for each network",
+    "paths.space": "space of several paths",
+    "paths.channels": "channels of the stem",
+    "paths.most": "most active paths in a layer",
+    "paths.norms": "batch norms of the sum of paths",
+    "cutout": "side of the cutout in pixels, of a supernet",
+    "state": "whether the supernet is trained",
+    "probed": "batches on which every path is computed alone",
+    "features": "images whose first-layer features are kept",
+    "children": "children scored for each number of paths",
+    "recalibrate": "batches of 250 images that recalibrate a child",
     # What follows from several fields:
     "augmentation": "crop and mirror",
     "travel": "travel of the logits (learning rate × steps)",

@@ -8,10 +8,13 @@ from nas_core import data
 from nas_core.trainers.cost_probe import CostProbeConfig
 from nas_core.trainers.enas_settings import ControllerConfig
 from nas_core.trainers.methods import DARTS, DSNAS, SNAS, ProxylessNAS, Reinforce, SecondOrder, Uniform
+from nas_core.trainers.multipath_settings import MultiPathConfig
 from nas_core.trainers.retraining_settings import RetrainingConfig
 from nas_core.trainers.search_settings import SearchConfig
 from nas_core.trainers.settings import Data, RunConfig
+from nas_core.trainers.shadow_norms import ShadowNormsConfig
 
+NORMS = {"shadow": "shadow batch norms", "plain": "one batch norm"}
 LEVELS = {"single": "on one level", "bi-level": "bi-level"}
 
 
@@ -42,6 +45,11 @@ def method_name(config: RunConfig) -> str:
         return "retraining"
     if isinstance(config, CostProbeConfig):
         return "costs before training" if config.after is None else "costs after training"
+    if isinstance(config, MultiPathConfig):
+        return f"MixPath with at most {config.paths.most} paths and {NORMS[config.paths.norms]}"
+    if isinstance(config, ShadowNormsConfig):
+        before = " before training" if config.state == "untrained" else ""
+        return f"{method_name(config.supernet)}{before}"
     if not isinstance(config, SearchConfig):
         return "random search"
     method = config.method
@@ -70,7 +78,7 @@ def plural(count: int, thing: str) -> str:
 
 def _group(config: RunConfig, seeds: int) -> str:
     sizes = [_images(source) for source in config.images()[:1]]
-    trained = config.after if isinstance(config, CostProbeConfig) else config
+    trained = _trained(config)
     epochs = getattr(trained, "epochs", None)
     if epochs:
         sizes.append(plural(epochs, "epoch"))
@@ -78,6 +86,15 @@ def _group(config: RunConfig, seeds: int) -> str:
         sizes.append(f"{config.networks * config.batches:,} batches")
     sizes.append(plural(seeds, "seed"))
     return f"{method_name(config)} ({', '.join(sizes)})"
+
+
+def _trained(config: RunConfig) -> RunConfig | None:
+    """The run that trains what a run is about, itself or another one; None if nothing is trained."""
+    if isinstance(config, CostProbeConfig):
+        return config.after
+    if isinstance(config, ShadowNormsConfig):
+        return config.supernet if config.state == "trained" else None
+    return config
 
 
 def _images(source: Data) -> str:
