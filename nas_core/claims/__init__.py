@@ -2,6 +2,7 @@
 
 from nas_core.claims import (
     mixpath,
+    mixpath_front,
     snas,
     theory,
     wiring,
@@ -21,6 +22,7 @@ __all__ = [
     "evaluate",
     "holds",
     "mixpath",
+    "mixpath_front",
     "per_seed",
     "snas",
     "theory",

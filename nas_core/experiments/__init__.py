@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from nas_core.errors import UserError, choose
 from nas_core.experiments import (
     mixpath,
+    mixpath_front,
     snas,
     wiring,
     wiring_ablations,
@@ -34,6 +35,7 @@ EXPERIMENTS: Registry[Experiment] = Registry(
         **wiring_levels.EXPERIMENTS,
         **snas.EXPERIMENTS,
         **mixpath.EXPERIMENTS,
+        **mixpath_front.EXPERIMENTS,
     },
 )
 RUN_IDS = tuple(EXPERIMENTS)  # those of the papers

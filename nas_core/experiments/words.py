@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from nas_core import data
 from nas_core.trainers.cost_probe import CostProbeConfig
 from nas_core.trainers.enas_settings import ControllerConfig
+from nas_core.trainers.front_settings import FrontConfig
 from nas_core.trainers.methods import DARTS, DSNAS, SNAS, ProxylessNAS, Reinforce, SecondOrder, Uniform
 from nas_core.trainers.multipath_settings import MultiPathConfig
 from nas_core.trainers.retraining_settings import RetrainingConfig
@@ -14,6 +15,7 @@ from nas_core.trainers.search_settings import SearchConfig
 from nas_core.trainers.settings import Data, RunConfig
 from nas_core.trainers.shadow_norms import ShadowNormsConfig
 
+FRONTS = {"NSGA-II": "NSGA-II", "random": "random children"}
 NORMS = {"shadow": "shadow batch norms", "plain": "one batch norm"}
 LEVELS = {"single": "on one level", "bi-level": "bi-level"}
 
@@ -50,6 +52,8 @@ def method_name(config: RunConfig) -> str:
     if isinstance(config, ShadowNormsConfig):
         before = " before training" if config.state == "untrained" else ""
         return f"{method_name(config.supernet)}{before}"
+    if isinstance(config, FrontConfig):
+        return FRONTS[config.algorithm]
     if not isinstance(config, SearchConfig):
         return "random search"
     method = config.method
@@ -84,6 +88,8 @@ def _group(config: RunConfig, seeds: int) -> str:
         sizes.append(plural(epochs, "epoch"))
     if isinstance(config, CostProbeConfig):
         sizes.append(f"{config.networks * config.batches:,} batches")
+    if isinstance(config, FrontConfig):
+        sizes.append(plural((2 + config.generations) * config.size, "evaluation"))
     sizes.append(plural(seeds, "seed"))
     return f"{method_name(config)} ({', '.join(sizes)})"
 
@@ -94,6 +100,8 @@ def _trained(config: RunConfig) -> RunConfig | None:
         return config.after
     if isinstance(config, ShadowNormsConfig):
         return config.supernet if config.state == "trained" else None
+    if isinstance(config, FrontConfig):
+        return config.after
     return config
 
 

@@ -14,9 +14,8 @@ import pandas as pd
 
 from nas_core.cells.chain import Choice, Macro
 from nas_core.cells.chain_counts import ChainCosts
-from nas_core.cells.mixpath import sampled_choices
+from nas_core.cells.mixpath import S1, sampled_choices
 from nas_core.cells.multipath import S1_STEM, narrowed, spelled
-from nas_core.cells.mixpath import S1
 from nas_core.data import Dataset, load
 from nas_core.trainers.algorithm1 import Evaluated, Evolution, Genes, RandomDraws, Search, Task, equispaced, first_front
 from nas_core.trainers.front_settings import FrontConfig
@@ -82,8 +81,8 @@ class FrontSearch:
             most_madds=self.bound,
             least_accuracy=config.least_accuracy,
         )
-        further = (config.crowding,) if config.method == "NSGA-II" else ()
-        self.search: Search = SEARCHES[config.method](task, config.size, config.seed, *further)
+        further = (config.crowding,) if config.algorithm == "NSGA-II" else ()
+        self.search: Search = SEARCHES[config.algorithm](task, config.size, config.seed, *further)
         self.period = 1
         self.done, self.total = 0, 1 + config.generations
 
@@ -91,9 +90,7 @@ class FrontSearch:
         """One-shot accuracy, a share of the images of ``split``."""
         child = self.space.child(genes)
         config = self.config
-        (share,) = one_shot(
-            self.supernet, [child], self.data, config.recalibrate, split=split, device=config.device
-        )
+        (share,) = one_shot(self.supernet, [child], self.data, config.recalibrate, split=split, device=config.device)
         return share
 
     def step(self) -> float:

@@ -10,7 +10,7 @@ from nas_core.errors import UserError
 from nas_core.trainers.multipath_settings import MultiPathConfig
 from nas_core.trainers.settings import TAG, Data, RunConfig, one_of
 
-FRONT_METHODS = ("NSGA-II", "random")
+ALGORITHMS = ("NSGA-II", "random")
 # What a search shares with the training of its supernet: changed in one, it changes in the other.
 SHARED = ("profile", "seed", "threads", "device")
 
@@ -23,7 +23,7 @@ class FrontConfig(RunConfig):
     kind: Annotated[Literal["front"], TAG] = "front"
     after: MultiPathConfig = Field(description="the training of the supernet")
     data: Data = Field(description="images: those that recalibrate, that score (valid) and that report (test)")
-    method: Annotated[str, one_of("search for a front", FRONT_METHODS)] = Field(description="NSGA-II or random")
+    algorithm: Annotated[str, one_of("search for a front", ALGORITHMS)] = Field(description="NSGA-II or random")
     size: int = Field(gt=1, description="n, individuals of the population, and of its offspring")
     generations: int = Field(gt=0, description="N, generations after the initial one")
     crowding: tuple[float, float] = Field(

@@ -10,6 +10,7 @@ from nas_core.errors import UserError
 from nas_core.trainers import (  # noqa: F401 - defines the package's own kinds
     cost_probe,
     enas,
+    front_settings,
     multipath_settings,
     random_search,
     retraining,
