@@ -14,6 +14,7 @@ from nas_core.trainers.front_settings import FrontConfig
 
 REFERENCE = (1.0, 1.0)  # in units of the bounds: no front within them is worse
 EXCHANGED = Exchanged("the two searches exchanged")
+CHILDREN = Exchanged("found and random child exchanged")
 
 
 def bounds(record: Record) -> pd.Series:
@@ -102,3 +103,21 @@ def population_sizes(evolution: Record) -> float:
     sizes = evolution.table("populations").groupby("generation")["place"].nunique()
     missing = config.generations + 1 - len(sizes)
     return float(max((sizes - config.size).abs().max(), missing))
+
+
+def points_ahead(found: Record, drawn: Record) -> float:
+    """Test accuracy of the found child after training alone minus that of the random one, in points."""
+    accuracies = [record.table("accuracy")["acc"].iloc[-1] for record in (found, drawn)]
+    return float(100 * (accuracies[0] - accuracies[1]))
+
+
+@check("C-MF5a", "M-FOUND M-DRAWN", null=CHILDREN)
+def points_ahead_where_found(found: Record, drawn: Record) -> float:
+    """On the data of the search."""
+    return points_ahead(found, drawn)
+
+
+@check("C-MF5b", "M-FOUNDt M-DRAWNt", null=CHILDREN)
+def points_ahead_elsewhere(found: Record, drawn: Record) -> float:
+    """On the second data set."""
+    return points_ahead(found, drawn)

@@ -24,7 +24,11 @@ COLUMNS = ["runs", "setting", "paper", "here"]
 # Sizes in pixels, crop and mirror of data sets that need not be here.
 KNOWN = {"cifar10": ("CIFAR-10, 32 × 32 pixels", "crop after padding by 4 pixels, and mirror")}
 # Fields that say which run it is, and not how it is done.
-IDENTITY = {"run", "profile", "seed", "kind", "method.method", "cells.origin", "of", "after", "supernet", "algorithm"}
+IDENTITY = {"run", "profile", "seed", "kind", "method.method", "cells.origin", "of", "after", "supernet"} | {
+    "algorithm",
+    "place",
+    "pick",
+}
 LABELS = {
     "threads": "threads",
     "device": "device",

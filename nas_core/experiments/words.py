@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from nas_core import data
+from nas_core.trainers.chain_child_settings import ChainChildConfig
 from nas_core.trainers.cost_probe import CostProbeConfig
 from nas_core.trainers.enas_settings import ControllerConfig
 from nas_core.trainers.front_settings import FrontConfig
@@ -15,6 +16,7 @@ from nas_core.trainers.search_settings import SearchConfig
 from nas_core.trainers.settings import Data, RunConfig
 from nas_core.trainers.shadow_norms import ShadowNormsConfig
 
+CHILDREN = {"found": "a found child alone", "random": "a random child of like cost alone"}
 FRONTS = {"NSGA-II": "NSGA-II", "random": "random children"}
 NORMS = {"shadow": "shadow batch norms", "plain": "one batch norm"}
 LEVELS = {"single": "on one level", "bi-level": "bi-level"}
@@ -52,6 +54,8 @@ def method_name(config: RunConfig) -> str:
     if isinstance(config, ShadowNormsConfig):
         before = " before training" if config.state == "untrained" else ""
         return f"{method_name(config.supernet)}{before}"
+    if isinstance(config, ChainChildConfig):
+        return CHILDREN[config.pick]
     if isinstance(config, FrontConfig):
         return FRONTS[config.algorithm]
     if not isinstance(config, SearchConfig):

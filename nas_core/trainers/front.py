@@ -16,7 +16,7 @@ from nas_core.cells.chain import Choice, Macro
 from nas_core.cells.chain_counts import ChainCosts
 from nas_core.cells.mixpath import S1, sampled_choices
 from nas_core.cells.multipath import S1_STEM, narrowed, spelled
-from nas_core.data import Dataset, load
+from nas_core.data import load
 from nas_core.trainers.algorithm1 import Evaluated, Evolution, Genes, RandomDraws, Search, Task, equispaced, first_front
 from nas_core.trainers.front_settings import FrontConfig
 from nas_core.trainers.multipath import one_shot, trained
@@ -33,11 +33,12 @@ class Space:
     choices: tuple[Choice, ...]
 
     @classmethod
-    def of(cls, config: FrontConfig, data: Dataset) -> Space:
-        """That of the supernet that a search is after."""
+    def of(cls, config: FrontConfig) -> Space:
+        """That of the supernet that a search is after, at the size of the images that it sees."""
+        data = load(config.data.name, train=config.data.train)
+        assert data.side is not None, "multiply-adds are counted for square images"
         paths = config.after.paths
         macro = narrowed(S1, paths.channels, S1_STEM)
-        assert data.side is not None, "a resource is counted for square images"
         costs = ChainCosts(macro, data.side, data.channels, data.source.classes)
         return cls(costs, tuple(sampled_choices(paths.most)))
 
@@ -71,7 +72,7 @@ class FrontSearch:
         self.config = config
         self.data = load(config.data.name, seed=config.seed, **config.data.model_dump(exclude={"name"}))
         self.supernet = trained(config.after, self.data, needed)
-        self.space = Space.of(config, self.data)
+        self.space = Space.of(config)
         least, most = self.space.extremes()
         self.bound = least + config.budget * (most - least)
         task = Task(

@@ -8,6 +8,7 @@ from typing import Any
 
 from nas_core.errors import UserError
 from nas_core.trainers import (  # noqa: F401 - defines the package's own kinds
+    chain_child_settings,
     cost_probe,
     enas,
     front_settings,
