@@ -120,6 +120,7 @@ LABELS = {
     "paths.norms": "batch norms of the sum of paths",
     "cutout": "side of the cutout in pixels, of a supernet",
     "state": "whether the supernet is trained",
+    "cycles": "batches for every combination of paths of a layer, 12 for each number of paths",
     "probed": "batches on which every path is computed alone",
     "features": "images whose first-layer features are kept",
     "children": "children scored for each number of paths",

@@ -32,7 +32,7 @@ class LookSize:
     """What a profile may change of a look into a supernet."""
 
     supernet: PathSize
-    batches: int  # whose statistics are averaged
+    cycles: int  # of batches, one for every combination of paths, whose statistics are averaged
     probed: int  # batches on which every path is computed alone
     children: int  # scored for each number of paths
 
@@ -78,7 +78,7 @@ def look(size: LookSize, training: Training, state: str = "trained") -> ShadowNo
         seed=0,
         supernet=training(size.supernet),
         state=state,
-        batches=size.batches,
+        cycles=size.cycles,
         probed=size.probed,
         children=size.children if state == "trained" else 0,
     )
@@ -112,9 +112,9 @@ SUPERNETS = {
     ),
 }
 LOOKS = {
-    "smoke": LookSize(supernet=SUPERNETS["smoke"], batches=16, probed=2, children=1),
-    "laptop": LookSize(supernet=SUPERNETS["laptop"], batches=400, probed=15, children=6),
-    "paper": LookSize(supernet=SUPERNETS["paper"], batches=1000, probed=20, children=20),
+    "smoke": LookSize(supernet=SUPERNETS["smoke"], cycles=1, probed=2, children=1),
+    "laptop": LookSize(supernet=SUPERNETS["laptop"], cycles=3, probed=15, children=6),
+    "paper": LookSize(supernet=SUPERNETS["paper"], cycles=10, probed=20, children=20),
 }
 
 EXPERIMENTS: dict[str, Experiment] = {

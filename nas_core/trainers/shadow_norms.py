@@ -1,12 +1,15 @@
 """What the shadow batch norms of a MixPath supernet have seen, and what they are worth (Figures 2 to 4, Lemma 3.1).
 
-A cumulative pass over training images, in drawn children, gives every norm the average statistics of what it
-normalises; running averages of training only remember the last few draws. Beside them stand the moments of the single
-paths, first-layer features of all combinations of paths, and one-shot accuracies of children by their number of paths.
+A cumulative pass over training images gives every norm the average statistics of what it normalises; the running
+averages of training only remember the last few draws. In this pass every layer goes through all combinations of its
+paths in an order of its own, so that none is missed and numbers of paths are as likely as in training. Beside the norms
+stand the moments of the single paths, first-layer features of all combinations, and one-shot accuracies of children.
 """
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -40,7 +43,7 @@ class ShadowNormsConfig(RunConfig):
         description="run that trains the supernet"
     )
     state: Literal["trained", "untrained"] = Field("trained", description="before or after this training")
-    batches: int = Field(gt=0, description="batches of training images whose statistics are averaged, a child each")
+    cycles: int = Field(gt=0, description="times that every layer goes through all of its combinations, a batch each")
     probed: int = Field(gt=0, description="batches of held-out images on which every path is computed alone")
     features: int = Field(64, gt=0, description="held-out images whose first-layer features are kept")
     children: int = Field(0, ge=0, description="children scored for each number of paths; 0: none is scored")
@@ -72,7 +75,17 @@ class ShadowNormsConfig(RunConfig):
     def cost(self) -> float:
         """Passes times paths, in 12 layers, times images."""
         paths = 12 * (1 + self.supernet.paths.most) / 2
-        return float(self.batches * self.supernet.batch * paths)
+        return float(self.cycles * len(every_choice(self.supernet.paths.most)) * self.supernet.batch * paths)
+
+
+def every_choice(most: int) -> list[Choice]:
+    """All choices of a layer, so often that every number of paths comes equally often: 12 times for each expansion."""
+    found = []
+    for expansion, active in itertools.product(EXPANSIONS, range(1, most + 1)):
+        sets = list(itertools.combinations(KERNELS, active))
+        repeated = math.lcm(*(math.comb(len(KERNELS), n) for n in range(1, most + 1))) // len(sets)
+        found += [Choice(expansion, kernels) for kernels in sets] * repeated
+    return found
 
 
 class ShadowNorms:
@@ -90,8 +103,10 @@ class ShadowNorms:
         self.supernet.train()
         self.batches = Batches(config.supernet.data.train, config.supernet.batch, self.streams["data"])
         self.journal = Journal()
-        self.period = self.total = config.batches
-        self.done = 0
+        self.choices = every_choice(config.supernet.paths.most)
+        self.orders: list[list[int]] = []  # of each layer in this cycle
+        self.period = len(self.choices)
+        self.done, self.total = 0, config.cycles * self.period
 
     def _supernet(self) -> Any:
         """As training left it, or as it began."""
@@ -102,12 +117,18 @@ class ShadowNorms:
 
     @torch.no_grad()
     def step(self) -> None:
-        """One batch in a child drawn as in training; the last one sums up."""
+        """One batch in the next child of the cycle; the last one sums up."""
         images, _ = self.data.batch("train", self.batches.next(), self.config.device, self.streams["augment"])
-        self.supernet(images, self.supernet.draw(self.streams["paths"]))
+        place = self.done % self.period
+        if place == 0:
+            self.orders = [self._shuffled() for _ in self.supernet.blocks]
+        self.supernet(images, tuple(self.choices[order[place]] for order in self.orders))
         self.done += 1
         if self.done == self.total:
             self._close()
+
+    def _shuffled(self) -> list[int]:
+        return torch.randperm(self.period, generator=self.streams["paths"]).tolist()
 
     def _close(self) -> None:
         """Write down the norms, the moments of the paths, features, and the accuracies of children."""
@@ -159,6 +180,7 @@ class ShadowNorms:
         return {
             "done": self.done,
             "supernet": self.supernet.state_dict(),
+            "orders": [list(order) for order in self.orders],
             "streams": states(self.streams),
             "batches": self.batches.state(),
             "journal": self.journal.state(),
@@ -166,7 +188,7 @@ class ShadowNorms:
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on where :meth:`state` was taken, bit for bit on the same kind of processor and number of threads."""
-        self.done = state["done"]
+        self.done, self.orders = state["done"], [list(order) for order in state["orders"]]
         self.supernet.load_state_dict(state["supernet"])
         self.batches.load_state(state["batches"])
         self.journal.load_state(state["journal"])
