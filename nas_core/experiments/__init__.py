@@ -11,6 +11,7 @@ from nas_core.experiments import (
     mixpath_cells,
     proxyless,
     proxyless_chains,
+    mixpath_front,
     snas,
     snas_cells,
     wiring,
@@ -48,6 +49,7 @@ EXPERIMENTS: Registry[Experiment] = Registry(
         **proxyless_chains.EXPERIMENTS,
         **proxyless.EXPERIMENTS,
         **darts_levels.EXPERIMENTS,
+        **mixpath_front.EXPERIMENTS,
     },
 )
 RUN_IDS = tuple(EXPERIMENTS)  # those of the papers

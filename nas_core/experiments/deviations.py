@@ -24,7 +24,11 @@ COLUMNS = ["runs", "setting", "paper", "here"]
 # Sizes in pixels, crop and mirror of data sets that need not be here.
 KNOWN = {"cifar10": ("CIFAR-10, 32 × 32 pixels", "crop after padding by 4 pixels, and mirror")}
 # Fields that say which run it is, and not how it is done.
-IDENTITY = {"run", "profile", "seed", "kind", "method.method", "cells.origin", "of", "after", "supernet", "truth"}
+IDENTITY = {"run", "profile", "seed", "kind", "method.method", "cells.origin", "of", "after", "supernet", "truth"} | {
+    "algorithm",
+    "place",
+    "pick",
+}
 LABELS = {
     "threads": "threads",
     "device": "device",
@@ -122,6 +126,12 @@ LABELS = {
     "features": "images whose first-layer features are kept",
     "children": "children scored for each number of paths",
     "recalibrate": "batches of 250 images that recalibrate a child",
+    "size": "individuals of a population",
+    "generations": "generations after the initial one",
+    "crowding": "weights of the crowding distance",
+    "budget": "bound on multiply-adds, between the smallest child and the largest",
+    "least_accuracy": "accuracy that every member exceeds",
+    "found": "children that the search returns",
     # What follows from several fields:
     "augmentation": "crop and mirror",
     "travel": "travel of the logits (learning rate × steps)",

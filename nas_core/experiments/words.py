@@ -8,8 +8,10 @@ from nas_core import data
 from nas_core.trainers.cell_scores import CellScoresConfig
 from nas_core.trainers.cells_alone import CellsAloneConfig
 from nas_core.trainers.chain_settings import ChainSearchConfig, ChainTrainingConfig, LatencyTerm, PredictorConfig
+from nas_core.trainers.chain_child_settings import ChainChildConfig
 from nas_core.trainers.cost_probe import CostProbeConfig
 from nas_core.trainers.enas_settings import ControllerConfig
+from nas_core.trainers.front_settings import FrontConfig
 from nas_core.trainers.methods import DARTS, DSNAS, SNAS, ProxylessNAS, Reinforce, SecondOrder, Uniform
 from nas_core.trainers.multipath_settings import MultiPathConfig
 from nas_core.trainers.parallel_search import ParallelSearchConfig
@@ -18,6 +20,8 @@ from nas_core.trainers.search_settings import SearchConfig
 from nas_core.trainers.settings import Data, RunConfig
 from nas_core.trainers.shadow_norms import ShadowNormsConfig
 
+CHILDREN = {"found": "a found child alone", "random": "a random child of like cost alone"}
+FRONTS = {"NSGA-II": "NSGA-II", "random": "random children"}
 NORMS = {"shadow": "shadow batch norms", "plain": "one batch norm"}
 LEVELS = {"single": "on one level", "bi-level": "bi-level"}
 
@@ -66,6 +70,10 @@ def method_name(config: RunConfig) -> str:
         return "chains trained alone"
     if isinstance(config, PredictorConfig):
         return "a predictor of latency"
+    if isinstance(config, ChainChildConfig):
+        return CHILDREN[config.pick]
+    if isinstance(config, FrontConfig):
+        return FRONTS[config.algorithm]
     if not isinstance(config, SearchConfig | ChainSearchConfig):
         return "random search"
     method = config.method
@@ -105,6 +113,8 @@ def _group(config: RunConfig, seeds: int) -> str:
         sizes.append(plural(epochs, "epoch"))
     if isinstance(config, CostProbeConfig):
         sizes.append(f"{config.networks * config.batches:,} batches")
+    if isinstance(config, FrontConfig):
+        sizes.append(plural((2 + config.generations) * config.size, "evaluation"))
     sizes.append(plural(seeds, "seed"))
     return f"{method_name(config)} ({', '.join(sizes)})"
 
@@ -115,6 +125,8 @@ def _trained(config: RunConfig) -> RunConfig | None:
         return config.after
     if isinstance(config, ShadowNormsConfig):
         return config.supernet if config.state == "trained" else None
+    if isinstance(config, FrontConfig):
+        return config.after
     return config
 
 
