@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from nas_core import data
 from nas_core.trainers.cell_scores import CellScoresConfig
 from nas_core.trainers.cells_alone import CellsAloneConfig
-from nas_core.trainers.chain_settings import ChainSearchConfig, ChainTrainingConfig, LatencyTerm, PredictorConfig
 from nas_core.trainers.chain_child_settings import ChainChildConfig
+from nas_core.trainers.chain_settings import ChainSearchConfig, ChainTrainingConfig, LatencyTerm, PredictorConfig
 from nas_core.trainers.cost_probe import CostProbeConfig
 from nas_core.trainers.enas_settings import ControllerConfig
 from nas_core.trainers.front_settings import FrontConfig

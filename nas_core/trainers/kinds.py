@@ -10,8 +10,8 @@ from nas_core.errors import UserError
 from nas_core.trainers import (  # noqa: F401 - defines the package's own kinds
     cell_scores,
     cells_alone,
-    chain_settings,
     chain_child_settings,
+    chain_settings,
     cost_probe,
     enas,
     front_settings,
