@@ -48,9 +48,10 @@ def parameter_panels(table: pd.DataFrame) -> Figure:
     for (title, *_), row in zip(table.groupby("row", sort=False), axes, strict=True):
         for ax, (name, sign) in zip(row, SIGNS.items(), strict=True):
             part = table[(table["row"] == title) & (table["parameter"] == name)]
-            for n, values in part.groupby("paths"):
-                colour, line, _ = SERIES[int(n) - 1]
-                ax.plot(values["channel"], values["value"], color=colour, ls=line, lw=1.1, label=norm_label(int(n)))
+            for n in part["paths"].unique():
+                values = part[part["paths"] == n]
+                colour, line, _ = SERIES[n - 1]
+                ax.plot(values["channel"], values["value"], color=colour, ls=line, lw=1.1, label=norm_label(n))
             guide(ax, y=0)
             if ax in axes[0]:
                 ax.set_title(sign)
