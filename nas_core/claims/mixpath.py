@@ -23,10 +23,15 @@ def norms(record: Record, name: str) -> np.ndarray:
 
 
 def slopes(record: Record, name: str) -> np.ndarray:
-    """Slope of the line through the origin of SBN_n's channels against those of SBN_1, (layers, expansions, norms)."""
+    """Slope of the line through the origin of SBN_n's channels against those of SBN_1, (layers, expansions, norms).
+
+    nan where those of SBN_1 are zero, as the shifts of an untrained supernet.
+    """
     values = norms(record, name)
     one = values[:, :, :1]
-    return np.nansum(one * values, axis=-1) / np.nansum(one**2, axis=-1)
+    products = np.nansum(one * values, axis=-1)
+    squares = np.broadcast_to(np.nansum(one**2, axis=-1), products.shape)
+    return np.divide(products, squares, out=np.full(products.shape, np.nan), where=squares > 0)
 
 
 def correlation(record: Record) -> np.ndarray:

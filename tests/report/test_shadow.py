@@ -50,10 +50,8 @@ def plane_picture() -> tuple[Figure, pd.DataFrame]:
 
 def dot_picture() -> tuple[Figure, pd.DataFrame]:
     values = {who: {str(n): RANDOM.normal(size=5) for n in (1, 2)} for who in ("shadow", "one")}
-    table = shadow.dot_table(values)
-    figure, ((ax,),) = new_figure()
-    shadow.dots(table, ax, ylabel="accuracy")
-    return figure, table
+    table = pd.concat([shadow.dot_table(values).assign(panel=panel) for panel in ("left", "right")])
+    return shadow.dot_panels(table)[0], table
 
 
 PICTURES = {
@@ -106,7 +104,8 @@ def test_every_combination_has_a_colour_and_every_number_of_paths_a_marker() -> 
 
 
 def test_dots_of_a_group_stand_beside_each_other() -> None:
-    _, table = dot_picture()
-    places = table.set_index(["curve", "group"])["place"]
+    figure, table = dot_picture()
+    places = table[table["panel"] == "left"].set_index(["curve", "group"])["place"]
+    assert [ax.get_title() for ax in figure.axes] == ["left", "right"]
     assert places["shadow", "1"] < places["one", "1"] < places["shadow", "2"] < places["one", "2"]
     assert places.groupby("group").mean().tolist() == pytest.approx([0, 1])
