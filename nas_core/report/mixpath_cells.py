@@ -130,6 +130,15 @@ def similarity_map(table: pd.DataFrame, ax: Axes, groups: Mapping[str, int]) -> 
     return image
 
 
+@use_style()
+def similarity_bar(figure: Any, image: Any) -> None:
+    """The scale of the maps beside them; ``figure``: theirs, or their subfigure."""
+    bar = figure.colorbar(image, ax=figure.axes, shrink=0.8)
+    bar.set_label("cosine similarity", size=7.5)
+    bar.ax.tick_params(labelsize=7)
+    bar.solids.set_gid("guide")
+
+
 def plane(products: np.ndarray) -> np.ndarray:
     """Coordinates (vectors, 2) in the plane through the origin that keeps most of the squared lengths.
 
