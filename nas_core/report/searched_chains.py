@@ -77,7 +77,7 @@ def over_seeds_by_weight(points: pd.DataFrame) -> pd.DataFrame:
     """``points``: ``form``, ``weight``, ``seed``, ``latency``, ``accuracy``; the means over seeds and their errors."""
     grouped = points.groupby(["form", "weight"], sort=False)[["latency", "accuracy"]]
     mean, error = grouped.mean(), grouped.sem()
-    return mean.join(error, rsuffix=" error").reset_index()
+    return mean.join(error.add_suffix(" error")).reset_index()
 
 
 @use_style()
