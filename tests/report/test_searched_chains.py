@@ -60,4 +60,4 @@ def test_the_front_has_means_errors_and_every_seed() -> None:
 
 def test_blocks_are_named_by_kernel_and_expansion() -> None:
     rows = pictures.chain_rows({"one": "k3e1 zero k7e6"}, kinds=("Conv", "Pool"))
-    assert rows == {"one": [("3 × 3", "times 1", "Conv"), ("shortcut", "alone", "Pool"), ("7 × 7", "times 6", "Conv")]}
+    assert rows == {"one": [("3 × 3", "times 1", "Conv"), ("Zero", "shortcut", "Pool"), ("7 × 7", "times 6", "Conv")]}
