@@ -8,11 +8,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, StrMethodFormatter
 
 from nas_core.report.curves import guide
 from nas_core.report.style import DARK, FAINT, GREY, SERIES, new_figure, use_style
 
 STEP = 0.09  # between the dots of neighbouring seeds
+SKIPPED = "Zero"  # in the place of a block's kernel
 HELD_OUT, LEARNED = SERIES[1][0], FAINT
 
 
@@ -55,6 +57,9 @@ def draw_fits(blocks: pd.DataFrame, networks: pd.DataFrame, unit: str = "ms") ->
         rows = blocks[blocks["held_out"] == held_out]
         left.plot(rows["measured"], rows["predicted"], marker, color=colour, mec=DARK, mew=0.4, ls="", label=words)
     left.set(xscale="log", yscale="log", xlabel=f"measured ({unit})", ylabel=f"predicted ({unit})")
+    for axis in (left.xaxis, left.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
     left.set_title("Blocks", loc="left")
     left.legend(loc="upper left")
     right.plot(networks["sum"], networks["measured"], "o", color=SERIES[0][0])
@@ -67,7 +72,7 @@ def draw_fits(blocks: pd.DataFrame, networks: pd.DataFrame, unit: str = "ms") ->
 
 def _diagonal(ax: Axes, numbers: np.ndarray) -> None:
     """Equal axes, and the line on which both numbers agree."""
-    low, high = 0.9 * numbers.min(), 1.1 * numbers.max()
+    low, high = 0.94 * numbers.min(), 1.06 * numbers.max()
     ax.plot([low, high], [low, high], color=GREY, lw=0.8, ls="--", zorder=0, gid="guide")
     ax.set(xlim=(low, high), ylim=(low, high))
     ax.minorticks_off()
@@ -77,7 +82,7 @@ def over_seeds_by_weight(points: pd.DataFrame) -> pd.DataFrame:
     """``points``: ``form``, ``weight``, ``seed``, ``latency``, ``accuracy``; the means over seeds and their errors."""
     grouped = points.groupby(["form", "weight"], sort=False)[["latency", "accuracy"]]
     mean, error = grouped.mean(), grouped.sem()
-    return mean.join(error, rsuffix=" error").reset_index()
+    return mean.join(error.add_suffix(" error")).reset_index()
 
 
 @use_style()
@@ -107,9 +112,16 @@ def draw_front(means: pd.DataFrame, points: pd.DataFrame, drawn: pd.DataFrame, u
         by_rank = of_form.groupby("rank")["latency"].mean()
         right.plot(by_rank.index, by_rank.to_numpy(), color=colour, ls=line, lw=1.2)
     left.set(xlabel=f"latency by the table ({unit})", ylabel="test accuracy, trained alone (%)")
-    left.legend(loc="lower right")
-    right.set(xlabel="weight of the latency", ylabel=f"latency of the chain found ({unit})")
+    figure.legend(*left.get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    weights = ["\n".join(_weights_at(means, rank)) for rank in range(points["rank"].max() + 1)]
+    right.set_xticks(range(len(weights)), weights)
+    right.set(xlabel="weight (above: additive, below: multiplicative)", ylabel=f"latency of the chain found ({unit})")
     return figure
+
+
+def _weights_at(means: pd.DataFrame, rank: int) -> list[str]:
+    """The weight of this rank in every form."""
+    return [f"{rows['weight'].iloc[rank]:g}" for _, rows in means.groupby("form", sort=False)]
 
 
 def front_table(means: pd.DataFrame, points: pd.DataFrame, drawn: pd.DataFrame) -> pd.DataFrame:
@@ -134,7 +146,7 @@ def block_names(choices: str) -> list[tuple[str, str]]:
     found = []
     for word in choices.split():
         if word == "zero":
-            found.append(("shortcut", "alone"))
+            found.append((SKIPPED, "shortcut"))
         else:
             kernel, _, expansion = word[1:].partition("e")
             found.append((f"{kernel} × {kernel}", f"times {expansion}"))
@@ -147,5 +159,5 @@ def chain_rows(
     """Name, detail and kind of every block of every chain, by the chain's title."""
     rows = {}
     for title, choices in found.items():
-        rows[title] = [(name, detail, kinds[name == "shortcut"]) for name, detail in block_names(choices)]
+        rows[title] = [(name, detail, kinds[name == SKIPPED]) for name, detail in block_names(choices)]
     return rows
