@@ -106,14 +106,14 @@ def look_before(size: LookSize) -> ShadowNormsConfig:
 
 SUPERNETS = {
     "smoke": PathSize(train=64, valid=64, channels=4, epochs=2, batch=32, w_lr=0.1),
-    "laptop": PathSize(train=3200, valid=1000, channels=8, epochs=12, batch=64, w_lr=0.1),
+    "laptop": PathSize(train=3200, valid=1000, channels=8, epochs=8, batch=64, w_lr=0.1),
     "paper": PathSize(
         train=50_000, valid=2000, channels=32, epochs=200, batch=96, w_lr=0.025, cutout=16, data="cifar10"
     ),
 }
 LOOKS = {
     "smoke": LookSize(supernet=SUPERNETS["smoke"], cycles=1, probed=2, children=1),
-    "laptop": LookSize(supernet=SUPERNETS["laptop"], cycles=3, probed=15, children=6),
+    "laptop": LookSize(supernet=SUPERNETS["laptop"], cycles=3, probed=15, children=5),
     "paper": LookSize(supernet=SUPERNETS["paper"], cycles=10, probed=20, children=20),
 }
 

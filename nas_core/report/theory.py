@@ -212,12 +212,14 @@ def cost_maps(table: pd.DataFrame, limit: float, ops: Sequence[str]) -> Figure:
 def law_of_sums(sums: pd.DataFrame) -> Figure:
     """Mean (a) and variance (b) of a sum of k features against the law.
 
-    ``sums``: rows of ``panel``, ``k``, ``rho``, ``features`` (exact moments, simulation), ``value`` and ``law``.
+    ``sums``: rows of ``panel``, ``k``, ``rho``, ``features`` (exact moments, simulation, trained supernet), ``value``
+    and ``law``.
     """
     figure, ((left, right),) = new_figure(7.0, 3.0, 1, 2, width_ratios=[1, 1.25])
     looks: dict[str, dict[str, Any]] = {
         "exact moments": {"marker": "o", "ms": 8, "mfc": "none"},
         "simulation": {"marker": ".", "ms": 5},
+        "trained supernet": {"marker": "x", "ms": 3, "mew": 0.6, "alpha": 0.6},
     }
     for k, colour in enumerate((ONE, OTHER, THIRD, FOURTH), start=1):
         for features, look in looks.items():
