@@ -1,6 +1,7 @@
 """Claims: from records to verdicts. One file a paper; a claim's sentence, grade and scale are in papers/claims.csv."""
 
 from nas_core.claims import (
+    mixpath_detection,
     snas,
     theory,
     wiring,
@@ -19,6 +20,7 @@ __all__ = [
     "Verdict",
     "evaluate",
     "holds",
+    "mixpath_detection",
     "per_seed",
     "snas",
     "theory",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from nas_core.errors import UserError, choose
 from nas_core.experiments import (
+    mixpath_detection,
     snas,
     wiring,
     wiring_ablations,
@@ -32,6 +33,7 @@ EXPERIMENTS: Registry[Experiment] = Registry(
         **wiring_ablations.EXPERIMENTS,
         **wiring_levels.EXPERIMENTS,
         **snas.EXPERIMENTS,
+        **mixpath_detection.EXPERIMENTS,
     },
 )
 RUN_IDS = tuple(EXPERIMENTS)  # those of the papers

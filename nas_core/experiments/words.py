@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from nas_core import data
 from nas_core.trainers.cost_probe import CostProbeConfig
+from nas_core.trainers.detection_settings import DetectionConfig, Scenes
 from nas_core.trainers.enas_settings import ControllerConfig
 from nas_core.trainers.methods import DARTS, DSNAS, SNAS, ProxylessNAS, Reinforce, SecondOrder, Uniform
 from nas_core.trainers.retraining_settings import RetrainingConfig
@@ -40,6 +41,8 @@ def method_name(config: RunConfig) -> str:
         return "ENAS"
     if isinstance(config, RetrainingConfig):
         return "retraining"
+    if isinstance(config, DetectionConfig):
+        return f"RetinaNet on {config.backbone.title}"
     if isinstance(config, CostProbeConfig):
         return "costs before training" if config.after is None else "costs after training"
     if not isinstance(config, SearchConfig):
@@ -70,6 +73,8 @@ def plural(count: int, thing: str) -> str:
 
 def _group(config: RunConfig, seeds: int) -> str:
     sizes = [_images(source) for source in config.images()[:1]]
+    if isinstance(config, DetectionConfig) and isinstance(config.pictures, Scenes):
+        sizes = [f"{config.pictures.train:,} scenes"]
     trained = config.after if isinstance(config, CostProbeConfig) else config
     epochs = getattr(trained, "epochs", None)
     if epochs:
@@ -90,6 +95,8 @@ def _data_names(configs: Iterable[RunConfig]) -> list[str]:
     """The data sets with the size of their images, each once."""
     names: dict[str, None] = {}
     for config in configs:
+        if isinstance(config, DetectionConfig) and not config.images():
+            names["COCO"] = None
         for source in config.images():
             loaded = data.load(source.name, train=source.train, search=source.search)
             height, width = loaded.size

@@ -5,6 +5,7 @@ The paper's backbones were trained on ImageNet before and its detectors by MMDet
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.detection import RetinaNet
 from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.retinanet import RetinaNetHead
 from torchvision.ops import box_convert
 
 from nas_core.cells.backbones import Pyramid, chain_backbone, known_backbone
@@ -71,9 +73,12 @@ def detector(config: DetectionConfig, classes: int, generator: torch.Generator, 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))
         pyramid = Pyramid(backbone, reader.channels, first=reader.first, coarser=reader.coarser)
+        norm = partial(nn.GroupNorm, reader.groups) if reader.groups else None
+        head = RetinaNetHead(reader.channels, reader.scales * len(RATIOS), classes, norm_layer=norm)
         return RetinaNet(
             pyramid,
             classes,
+            head=head,
             min_size=reader.sides[0],
             max_size=reader.sides[1],
             anchor_generator=anchors(config),

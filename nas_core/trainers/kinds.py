@@ -9,6 +9,7 @@ from typing import Any
 from nas_core.errors import UserError
 from nas_core.trainers import (  # noqa: F401 - defines the package's own kinds
     cost_probe,
+    detection_settings,
     enas,
     random_search,
     retraining,
