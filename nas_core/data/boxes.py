@@ -64,7 +64,7 @@ class Annotated:
         return entry["width"], entry["height"]
 
     def target(self, index: int) -> dict[str, Tensor]:
-        """``boxes`` (n, 4) as left, top, right, bottom in pixels, and ``labels`` (n,); none of a crowd or without area."""
+        """``boxes`` (n, 4) as left, top, right, bottom in pixels, ``labels`` (n,); none of a crowd or without area."""
         entries = self.annotation.imgToAnns[self.ids[index]]
         kept = [entry for entry in entries if not entry["iscrowd"] and min(entry["bbox"][2:]) > 0]
         boxes = torch.tensor([entry["bbox"] for entry in kept], dtype=torch.float32).reshape(-1, 4)
@@ -131,9 +131,7 @@ def _box(left: int, top: int, ink: Tensor) -> Tensor:
     return torch.tensor([[left, top, left + width, top + height]], dtype=torch.float32)
 
 
-def _place(
-    ink: Tensor, side: int, boxes: Tensor, overlap: float, generator: Generator
-) -> tuple[int, int] | None:
+def _place(ink: Tensor, side: int, boxes: Tensor, overlap: float, generator: Generator) -> tuple[int, int] | None:
     """Left and top of a place for the item, none if there is none."""
     height, width = ink.shape
     for _ in range(TRIES):

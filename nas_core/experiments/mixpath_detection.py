@@ -77,31 +77,35 @@ SIZES: Mapping[str, DetectionSize] = {
     "smoke": DetectionSize(
         pictures=Scenes(data=Data(name="fashion14", train=64, test=32), train=8, test=4),
         width=0.25,
-        reader=Reader(channels=8, first=2, coarser=False, groups=2, anchor=2, scales=1, sides=(64, 64), threshold=0.01),
+        reader=Reader(
+            channels=8, first=2, coarser=False, groups=2, anchor=2, scales=1, sides=(64, 64), threshold=0.001
+        ),
         steps=Steps(lr=0.05, falls=(), warm=0),
         areas=(14, 20),
         epochs=2,
         batch=4,
     ),
     "laptop": DetectionSize(
-        pictures=Scenes(data=Data(name="fashion14", train=4000, test=2000), train=256, test=100),
+        pictures=Scenes(
+            data=Data(name="fashion14", train=4000, test=2000), train=256, test=120, sizes=(14, 32), most=4
+        ),
         width=0.25,
         reader=Reader(
-            channels=32,
+            channels=16,
             first=2,
             coarser=False,
             groups=4,
             anchor=2,
-            scales=1,
+            scales=2,
             sides=(64, 64),
             threshold=0.01,
             candidates=100,
             kept=30,
         ),
         steps=Steps(lr=0.05, warm=30),
-        areas=(14, 20),
+        areas=(16, 22),  # a third of the boxes each
         epochs=12,
-        batch=16,
+        batch=8,
     ),
     "paper": DetectionSize(
         pictures=Coco(),

@@ -26,7 +26,9 @@ def average_precision(annotation: COCO, detections: np.ndarray, sides: tuple[flo
     small, large = (side**2 for side in sides)
     with contextlib.redirect_stdout(io.StringIO()):
         # A detection of an unknown category counts for nothing; pycocotools cannot take an empty list.
-        found = annotation.loadRes(detections if len(detections) else np.array([[annotation.getImgIds()[0], *[0.0] * 5, -1]]))
+        found = annotation.loadRes(
+            detections if len(detections) else np.array([[annotation.getImgIds()[0], *[0.0] * 5, -1]])
+        )
         evaluation = COCOeval(annotation, found, "bbox")
         evaluation.params.areaRng = [[0, 1e10], [0, small], [small, large], [large, 1e10]]
         evaluation.evaluate()

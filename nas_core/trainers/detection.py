@@ -239,7 +239,9 @@ class Detection:
 
     def _keep(self, detections: np.ndarray) -> None:
         """Of the first images, the detections."""
-        for image, left, top, width, height, score, category in detections[np.isin(detections[:, 0], self.test.ids[:KEPT])]:
+        for image, left, top, width, height, score, category in detections[
+            np.isin(detections[:, 0], self.test.ids[:KEPT])
+        ]:
             self.journal.add_row(
                 "detections",
                 image=int(image),
@@ -277,7 +279,7 @@ class Detection:
         load_states(self.streams, state["streams"])
 
     def result(self) -> Result:
-        """Tables ``precision`` (constant boxes, untrained, trained), ``losses`` by epoch, ``network``, ``detections``."""
+        """Tables ``precision`` (constant boxes, untrained, trained), ``losses``, ``network`` and ``detections``."""
         if self.done != self.total:
             raise RuntimeError(f"the detector has done {self.done} of {self.total} steps")
         return self.journal.result()

@@ -80,9 +80,13 @@ class Reader(Settings):
     """What reads the backbone's maps: feature pyramid and heads, and which of their detections count."""
 
     channels: int = Field(256, gt=0, description="of every map of the feature pyramid")
-    first: int = Field(3, ge=2, le=5, description="finest stage that the pyramid has; its map is 2 ** first times smaller")
+    first: int = Field(
+        3, ge=2, le=5, description="finest stage that the pyramid has; its map is 2 ** first times smaller"
+    )
     coarser: bool = Field(True, description="two more maps above stage 5")
-    groups: int = Field(0, ge=0, description="of the heads' group norms, which torchvision's second version has; 0: none")
+    groups: int = Field(
+        0, ge=0, description="of the heads' group norms, which torchvision's second version has; 0: none"
+    )
     anchor: int = Field(4, gt=0, description="side of an anchor in pixels of its map, the smallest of the scales")
     scales: int = Field(3, gt=0, description="anchors an octave; each in the ratios 1:2, 1:1 and 2:1")
     sides: tuple[int, int] = Field((800, 1333), description="images are scaled to the first, at most to the second")
