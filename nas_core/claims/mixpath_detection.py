@@ -16,8 +16,8 @@ POINTS = 100  # of a share
 
 def precision(record: Record, answer: str, column: str = "AP50") -> float:
     """A number of the table of precisions, a share; ``answer``: trained, untrained or constant boxes."""
-    table = record.table("precision").set_index("answer")
-    return float(table.loc[answer, column])
+    of_answer = record.table("precision").set_index("answer")[column]
+    return float(of_answer[answer])
 
 
 def margin(record: Record, answer: str) -> float:
