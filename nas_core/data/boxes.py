@@ -22,7 +22,6 @@ import torch.nn.functional as F
 from PIL import Image
 from pycocotools.coco import COCO
 from torch import Generator, Tensor
-from torchvision.io import ImageReadMode, decode_image
 from torchvision.ops import box_convert, box_iou
 
 from nas_core.data.dataset import Split
@@ -180,4 +179,6 @@ def coco(name: str) -> Annotated:
 
 
 def _read(path: Path) -> Tensor:
-    return decode_image(str(path), ImageReadMode.RGB) / 255
+    with Image.open(path) as picture:
+        pixels = np.array(picture.convert("RGB"))
+    return torch.from_numpy(pixels).permute(2, 0, 1) / 255
