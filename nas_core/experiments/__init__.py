@@ -12,6 +12,7 @@ from nas_core.experiments import (
     mixpath_front,
     proxyless,
     proxyless_chains,
+    mixpath_detection,
     snas,
     snas_cells,
     wiring,
@@ -50,6 +51,7 @@ EXPERIMENTS: Registry[Experiment] = Registry(
         **proxyless.EXPERIMENTS,
         **darts_levels.EXPERIMENTS,
         **mixpath_front.EXPERIMENTS,
+        **mixpath_detection.EXPERIMENTS,
     },
 )
 RUN_IDS = tuple(EXPERIMENTS)  # those of the papers

@@ -10,6 +10,7 @@ from nas_core.trainers.cells_alone import CellsAloneConfig
 from nas_core.trainers.chain_child_settings import ChainChildConfig
 from nas_core.trainers.chain_settings import ChainSearchConfig, ChainTrainingConfig, LatencyTerm, PredictorConfig
 from nas_core.trainers.cost_probe import CostProbeConfig
+from nas_core.trainers.detection_settings import DetectionConfig, Scenes
 from nas_core.trainers.enas_settings import ControllerConfig
 from nas_core.trainers.front_settings import FrontConfig
 from nas_core.trainers.methods import DARTS, DSNAS, SNAS, ProxylessNAS, Reinforce, SecondOrder, Uniform
@@ -53,6 +54,8 @@ def method_name(config: RunConfig) -> str:
         return "ENAS"
     if isinstance(config, RetrainingConfig):
         return "retraining"
+    if isinstance(config, DetectionConfig):
+        return f"RetinaNet on {config.backbone.title}"
     if isinstance(config, CostProbeConfig):
         return "costs before training" if config.after is None else "costs after training"
     if isinstance(config, MultiPathConfig):
@@ -107,6 +110,8 @@ def plural(count: int, thing: str) -> str:
 
 def _group(config: RunConfig, seeds: int) -> str:
     sizes = [_images(source) for source in config.images()[:1]]
+    if isinstance(config, DetectionConfig) and isinstance(config.pictures, Scenes):
+        sizes = [f"{config.pictures.train:,} scenes"]
     trained = _trained(config)
     epochs = getattr(trained, "epochs", None)
     if epochs:
@@ -140,6 +145,8 @@ def _data_names(configs: Iterable[RunConfig]) -> list[str]:
     """The data sets with the size of their images, each once."""
     names: dict[str, None] = {}
     for config in configs:
+        if isinstance(config, DetectionConfig) and not config.images():
+            names["COCO"] = None
         for source in config.images():
             loaded = data.load(source.name, train=source.train, search=source.search)
             height, width = loaded.size

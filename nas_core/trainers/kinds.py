@@ -13,6 +13,7 @@ from nas_core.trainers import (  # noqa: F401 - defines the package's own kinds
     chain_child_settings,
     chain_settings,
     cost_probe,
+    detection_settings,
     enas,
     front_settings,
     multipath_settings,
