@@ -292,8 +292,8 @@ def in_words(config: RunConfig) -> dict[str, str]:
             raise UserError(f"the setting {place!r} has no label in nas_core.experiments.deviations.")
         found[LABELS[place]] = _data_name(value) if place.endswith("data.name") else _value(value)
     if not isinstance(config, DetectionConfig):  # whose settings say themselves what training images go through
-        (images,) = config.images()
-        found[LABELS["augmentation"]] = _augmentation(images.name)
+        for images in config.images():
+            found[LABELS["augmentation"]] = _augmentation(images.name)
     if isinstance(config, SearchConfig):
         found[LABELS["travel"]] = _value(round(config.alpha.lr * config.epochs * config.steps_per_epoch, 1))
     if isinstance(config, ControllerConfig):
