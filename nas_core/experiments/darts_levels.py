@@ -63,10 +63,10 @@ ALONE = {
     "smoke": Training("smoke", train=64, valid=0, test=100, channels=4, epochs=1, batch=32),
     "laptop": Training("laptop", train=896, valid=0, test=2000, channels=8, epochs=10, batch=64),
 }
-# 7 cells x 42 steps do about as many multiply-adds as 56 steps of first order, two passes each, in the supernet.
+# 4 cells x 42 steps do about as many multiply-adds as 56 steps of first order, two passes each, in the supernet.
 DRAWS = {
     "smoke": Training("smoke", train=64, valid=100, test=100, channels=4, epochs=1, batch=32, samples=2),
-    "laptop": Training("laptop", train=448, valid=448, test=2000, channels=8, epochs=6, batch=64, samples=7),
+    "laptop": Training("laptop", train=448, valid=448, test=2000, channels=8, epochs=6, batch=64, samples=4),
 }
 
 

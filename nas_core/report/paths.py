@@ -27,8 +27,8 @@ def draw_step(ax: Axes, table: pd.DataFrame, pair: Sequence[int]) -> None:
         ax.bar(places + 0.25 * (index - 1), table[name], width=0.25, color=colour, label=name)
     ax.set_xticks(places, [short(op) for op in table["operation"]])
     ax.grid(axis="x", visible=False)
-    ax.set_ylabel("probability")
-    ax.legend(fontsize=7)
+    ax.set(ylabel="probability", ylim=(0, 1.2 * table[list(STEP_COLOURS)].max().max()))
+    ax.legend(fontsize=7, ncols=3, loc="upper left", columnspacing=1.0, handlelength=1.2)
 
 
 def paths_table(prob: np.ndarray, ops: Sequence[str]) -> pd.DataFrame:
@@ -56,7 +56,7 @@ def draw_paths(ax: Axes, table: pd.DataFrame) -> None:
         look: dict[str, Any] = {**mark(str(op), 4), "ls": style.line, "markevery": 4, "label": style.label}
         ax.plot(rows["epoch"], rows["mean"], **look, gid=f"mean {op}")
     ax.set(xlabel="epoch", ylabel="probability", ylim=(0, 1))
-    ax.legend(fontsize=7, ncols=2)
+    ax.legend(fontsize=7, ncols=2, loc="upper left")
 
 
 @use_style()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
@@ -25,19 +26,27 @@ class StepCost(NamedTuple):
     kept: int
 
 
-class _Flops(TorchDispatchMode):
-    """Adds up the operations of everything inside; PyTorch's own counter cannot be inside of ``autograd.grad``."""
+class _MultiplyAdds(TorchDispatchMode):
+    """Adds up the multiply-adds of everything inside, forward and backward.
+
+    PyTorch's own mode cannot be inside of ``autograd.grad``, and its count for the weights of a grouped convolution
+    forgets the groups; so convolutions are counted here.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.total = 0
+        self.total = 0.0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None) -> Any:
         options = kwargs or {}
         result = func(*args, **options)
-        count = flop_registry.get(func.overloadpacket)
-        if count is not None:
-            self.total += count(*args, **options, out_val=result)
+        operation = func.overloadpacket
+        if operation is torch.ops.aten.convolution_backward:
+            output, _, weight = args[:3]
+            wanted = args[-1]  # the gradients of input, weight and bias
+            self.total += output.numel() * weight[0].numel() * (wanted[0] + wanted[1])
+        elif operation in flop_registry:
+            self.total += flop_registry[operation](*args, **options, out_val=result) / 2
         return result
 
 
@@ -54,6 +63,6 @@ def step_cost(config: SearchConfig) -> StepCost:
         passes += 1
 
     search.model.register_forward_pre_hook(count)
-    with _Flops() as flops:
+    with _MultiplyAdds() as madds:
         kept = most_saved_bytes(search.step)
-    return StepCost(passes, flops.total / (2 * config.batch), kept)
+    return StepCost(passes, madds.total / config.batch, kept)

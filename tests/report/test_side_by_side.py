@@ -80,7 +80,8 @@ def test_a_step_shows_three_bars_an_operation():
 def test_measured_memory_stands_over_the_counted_one():
     rows = []
     for panel, column in (("(a)", "kept"), ("(b)", "kept"), ("(c)", "peak_memory_mib")):
-        rows += [{"panel": panel, "mode": mode, "x": x, column: 10.5 * x} for mode in ("m", "p") for x in (1.25, 2.5)]
+        factor = 10.5 if column == "kept" else 11.5
+        rows += [{"panel": panel, "mode": mode, "x": x, column: factor * x} for mode in ("m", "p") for x in (1.25, 2.5)]
     table = pd.DataFrame(rows)
     figure = paths.draw_memory(table, ("m", "p"))
     assert problems(figure, table) == []
