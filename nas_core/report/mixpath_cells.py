@@ -12,20 +12,20 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from nas_core.claims.mixpath_cells import cosines
-from nas_core.report.style import DARK, FAINT, GREY, SERIES, use_style
+from nas_core.report.style import FAINT, SERIES, new_figure, use_style
 
 NAMES = {"conv1x1": "1×1", "conv3x3": "3×3", "maxpool3x3": "pool"}
 PALE = "#B9C3CE"  # single networks behind their mean
 
 
 def cell_name(text: str) -> str:
-    """The operations of a cell as a picture names them: ``conv1x1 conv3x3 conv3x3`` is 1×1 + 2 · 3×3."""
+    """The operations of a cell as a picture names them: ``conv1x1 conv3x3 conv3x3`` is 1×1 + 2·3×3."""
     operations = text.split()
     parts = []
     for op, name in NAMES.items():
         count = operations.count(op)
         if count:
-            parts.append(name if count == 1 else f"{count} · {name}")
+            parts.append(name if count == 1 else f"{count}·{name}")
     return " + ".join(parts)
 
 
@@ -63,6 +63,17 @@ def picks(counts: pd.DataFrame, cells: Sequence[str], ax: Axes) -> Axes:
     ax.xaxis.tick_top()
     ax.grid(visible=True, axis="y")
     return ax
+
+
+@use_style()
+def worth_and_picks(table: pd.DataFrame, counts: pd.DataFrame) -> Figure:
+    """The drawings of :func:`worth` and :func:`picks` beside each other, a row a cell in the order of ``table``."""
+    figure, ((left, right),) = new_figure(7.0, 5.4, 1, 2, width_ratios=[2.2, 1])
+    engine: Any = figure.get_layout_engine()
+    engine.set(rect=(0.02, 0, 0.98, 1))
+    worth(table, left)
+    picks(counts, list(table["cell"].unique()), right)
+    return figure
 
 
 @use_style()
@@ -167,5 +178,27 @@ def fan(table: pd.DataFrame, ax: Axes) -> Axes:
     ax.axhline(0, color=FAINT, lw=0.6, zorder=0, gid="guide")
     ax.axvline(0, color=FAINT, lw=0.6, zorder=0, gid="guide")
     ax.set_aspect("equal", "datalim")
-    ax.tick_params(labelcolor=GREY, color=DARK)
+    ax.tick_params(labelsize=7)
+    ax.locator_params(nbins=4)
+    ax.spines[["top", "right"]].set_visible(True)
     return ax
+
+
+@use_style()
+def similarity_and_fans(
+    maps: Mapping[str, pd.DataFrame], fans: Mapping[str, pd.DataFrame], groups: Mapping[str, int]
+) -> Figure:
+    """MP-F6, by titles: above (a) the ``maps`` of :func:`similarity_map`, below (b) the ``fans`` of :func:`fan`."""
+    figure = Figure(figsize=(7.0, 5.2), layout="constrained")
+    engine: Any = figure.get_layout_engine()
+    engine.set(rect=(0.01, 0, 0.99, 1))
+    above, below = figure.subfigures(2, 1, height_ratios=[1.45, 1])
+    for ax, (name, table) in zip(above.subplots(1, len(maps)), maps.items(), strict=True):
+        image = similarity_map(table, ax, groups)
+        ax.set_title(f"(a) {name}", size=8)
+    similarity_bar(above, image)
+    for ax, (name, table) in zip(below.subplots(1, len(fans)), fans.items(), strict=True):
+        fan(table, ax)
+        ax.set_title(f"(b) {name}", size=8)
+    paths_legend(figure)
+    return figure
