@@ -21,6 +21,15 @@ from nas_core.report.evolution import (
 )
 from nas_core.report.flows import connect, draw_flow, draw_unit, flow_handles, join_cells, unit_handles
 from nas_core.report.footer import footer
+from nas_core.report.fronts import (
+    Drawn,
+    draw_children,
+    draw_fronts,
+    draw_generation,
+    draw_pairs,
+    points_table,
+    read_children,
+)
 from nas_core.report.heat import cost_map, heat_map, signed
 from nas_core.report.paper_table import Column, PaperTable, over_seeds, paper_table
 from nas_core.report.save import picture, save, show
@@ -30,12 +39,13 @@ from nas_core.report.verdicts import Verdicts, verdict_text
 
 # fmt: off
 __all__ = [
-    "WIRING_ORDER", "Box", "Chain", "Column", "Difference", "PaperTable", "Pattern", "Verdicts", "compare",
-    "connect", "cost_map", "count_bars", "curve_table", "curves", "draw_cell", "draw_chains", "draw_flow",
-    "draw_gradient_and_cost", "draw_last_two", "draw_matrix", "draw_network", "draw_small_cells", "draw_two_paths",
-    "draw_unit", "edge_curves", "edge_handles", "edges_table", "flow_handles", "footer", "guide", "heat_map",
-    "in_blocks", "join_cells", "kind_curves", "kind_legend", "kind_table", "measured", "network_handles", "new_figure",
-    "op_handles", "op_style", "over_seeds", "paper_table", "parts", "pattern_panels", "picture",
-    "probability_panels", "probability_table", "save", "show", "signed", "signed_log", "snapshot_table", "theory",
+    "WIRING_ORDER", "Box", "Chain", "Column", "Difference", "Drawn", "PaperTable", "Pattern", "Verdicts", "compare",
+    "connect", "cost_map", "count_bars", "curve_table", "curves", "draw_cell", "draw_chains", "draw_children",
+    "draw_flow", "draw_fronts", "draw_generation", "draw_gradient_and_cost", "draw_last_two", "draw_matrix",
+    "draw_network", "draw_pairs", "draw_small_cells", "draw_two_paths", "draw_unit", "edge_curves", "edge_handles",
+    "edges_table", "flow_handles", "footer", "guide", "heat_map", "in_blocks", "join_cells", "kind_curves",
+    "kind_legend", "kind_table", "measured", "network_handles", "new_figure", "op_handles", "op_style",
+    "over_seeds", "paper_table", "parts", "pattern_panels", "picture", "points_table", "probability_panels",
+    "probability_table", "read_children", "save", "show", "signed", "signed_log", "snapshot_table", "theory",
     "thousandths", "topology_snapshots", "turned_table", "unit_handles", "use_style", "verdict_text",
 ]
