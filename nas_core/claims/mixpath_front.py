@@ -47,6 +47,17 @@ def hypervolume(record: Record, evaluations: int | None = None) -> float:
     return float(HV(ref_point=np.array(REFERENCE))(points)) if len(points) else 0.0
 
 
+def hypervolume_curve(record: Record, cheapest: float = 0.0) -> np.ndarray:
+    """The hypervolume after 1, 2, ... evaluations, (evaluations,), without children cheaper than ``cheapest``."""
+    table = record.table("evaluated")
+    limits = bounds(record)
+    inside = (table["madds"] <= limits["madds"]) & (table["acc"] > limits["acc"]) & (table["madds"] >= cheapest)
+    points = normalised(record, table["madds"], table["acc"])[inside]
+    volume = HV(ref_point=np.array(REFERENCE))
+    of_counts = [float(volume(points[:count])) if count else 0.0 for count in range(len(points) + 1)]
+    return np.array(of_counts)[inside.cumsum()]
+
+
 def hypervolume_on_test(record: Record) -> float:
     """The same of the front that the search ends with, its accuracies measured on test images."""
     front = record.table("front")
