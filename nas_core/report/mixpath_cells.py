@@ -116,7 +116,7 @@ def groups_of(features: pd.DataFrame) -> dict[str, int]:
 @use_style()
 def similarity_map(table: pd.DataFrame, ax: Axes, groups: Mapping[str, int]) -> Any:
     """Draw a table of :func:`similarity_table` as a map from 0 to 1; returns its image."""
-    matrix = table.pivot_table(index="row", columns="column", values="cosine", sort=False).to_numpy()
+    matrix = table.pivot_table(index="row", columns="column", values="cosine").to_numpy()
     image = ax.imshow(matrix, vmin=0, vmax=1, cmap="viridis", interpolation="nearest")
     ends = np.cumsum(list(groups.values()))
     for end in ends[:-1]:

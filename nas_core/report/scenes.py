@@ -14,8 +14,9 @@ from nas_core.report.style import use_style
 # Colour and dash of a box: told apart without colour, too.
 BOXES = {
     "annotated": ("#0072B2", "-"),
-    "right class, IoU at least 0.5": ("#23703A", "-"),
-    "wrong": ("#D55E00", (0, (3, 1.5))),
+    "right": ("#23703A", "-"),
+    "right place, wrong class": ("#8A5A00", (0, (5, 1.5))),
+    "wrong place": ("#A3262A", (0, (1.2, 1.2))),
 }
 
 
