@@ -15,7 +15,7 @@ from nas_core.trainers.search_settings import SearchConfig
 
 EDGE = 1  # from the second input to the first intermediate node
 CHOICES = ("none", "max_pool_3x3", "skip_connect", "dil_conv_3x3")
-RIVAL = "avg_pool_3x3"  # nearly as good alone, and ahead early
+RIVAL = "avg_pool_3x3"  # without weights of its own, so useful early
 BETTER = "max_pool_3x3"
 REST = ((0, ("none",)), (2, ("none",)), (3, ("none",)), (4, ("skip_connect",)))
 TWO_PATHS = Size(

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from nas_core.report.style import GREY, SERIES, mark, new_figure, op_style, short, use_style
 
@@ -56,6 +57,7 @@ def draw_paths(ax: Axes, table: pd.DataFrame) -> None:
         look: dict[str, Any] = {**mark(str(op), 4), "ls": style.line, "markevery": 4, "label": style.label}
         ax.plot(rows["epoch"], rows["mean"], **look, gid=f"mean {op}")
     ax.set(xlabel="epoch", ylabel="probability", ylim=(0, 1))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.legend(fontsize=7, ncols=2, loc="upper left")
 
 
