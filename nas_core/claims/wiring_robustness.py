@@ -92,7 +92,7 @@ def share_with_p3(*records: Record) -> float:
 
 # ---------------------------------------------------------------------------------------------------- the dose
 
-def rank_correlation_with_order(values: Sequence[float]) -> float:
+def rank_correlation_with_order(values: Sequence[float] | np.ndarray) -> float:
     """Spearman's rank correlation with 0, 1, 2, ...; 0 where nothing varies."""
     if np.ptp(values) == 0:
         return 0.0

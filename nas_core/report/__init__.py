@@ -8,10 +8,29 @@ from nas_core.report.costs import draw_gradient_and_cost, draw_last_two, draw_sm
 from nas_core.report.curves import curve_table, curves, guide, probability_panels, probability_table, signed_log
 from nas_core.report.diagrams import draw_cell, edge_handles
 from nas_core.report.dots import dots
-from nas_core.report.evolution import Pattern, count_bars, edge_curves, edges_table, in_blocks, kind_curves, kind_legend, kind_table, pattern_panels, turned_table
+from nas_core.report.evolution import (
+    Pattern,
+    count_bars,
+    edge_curves,
+    edges_table,
+    in_blocks,
+    kind_curves,
+    kind_legend,
+    kind_table,
+    pattern_panels,
+    turned_table,
+)
 from nas_core.report.flows import connect, draw_flow, draw_unit, flow_handles, join_cells, unit_handles
 from nas_core.report.footer import footer
-from nas_core.report.fronts import Drawn, draw_children, draw_fronts, draw_generation, draw_pairs, points_table, read_children
+from nas_core.report.fronts import (
+    Drawn,
+    draw_children,
+    draw_fronts,
+    draw_generation,
+    draw_pairs,
+    points_table,
+    read_children,
+)
 from nas_core.report.heat import cost_map, heat_map, signed
 from nas_core.report.paper_table import Column, PaperTable, over_seeds, paper_table
 from nas_core.report.save import picture, save, show
