@@ -29,7 +29,8 @@ def drawn(record: Record) -> pd.DataFrame:
 
 def beyond_random(record: Record, origin: str) -> float:
     """Test accuracy of the chain that a search found minus the mean of the drawn ones, in points."""
-    return 100 * float(trained(record).loc[origin, "test"] - drawn(record)["test"].mean())
+    searched = trained(record)["test"].astype(float)[origin]
+    return 100 * float(searched - drawn(record)["test"].mean())
 
 
 def latency_by_weight(record: Record, form: str) -> np.ndarray:
@@ -69,7 +70,7 @@ def of_drawn(record: Record) -> float:
 def held_out_rank(record: Record, learned_from: str) -> float:
     """Rank correlation of predicted and measured latency on the blocks that were held out."""
     table = record.table("fit").set_index("learned_from")
-    return float(table.loc[learned_from, "rank_correlation"])
+    return float(table["rank_correlation"].astype(float)[learned_from])
 
 
 @check("C-N13c", ALONE, null=Exchanged("searched and random chain exchanged"))

@@ -115,7 +115,7 @@ def draw_front(means: pd.DataFrame, points: pd.DataFrame, drawn: pd.DataFrame, u
     figure.legend(*left.get_legend_handles_labels(), loc="outside upper center", ncols=3)
     weights = ["\n".join(_weights_at(means, rank)) for rank in range(points["rank"].max() + 1)]
     right.set_xticks(range(len(weights)), weights)
-    right.set(xlabel="weight (above: additive, below: multiplicative)", ylabel=f"latency of the chain found ({unit})")
+    right.set(xlabel="weight (above: additive, below: multiplicative)", ylabel=f"latency ({unit})")
     return figure
 
 
