@@ -73,11 +73,11 @@ def draw_generation(children: pd.DataFrame, front: pd.DataFrame, ax: Axes, title
 
 @use_style()
 def draw_pairs(table: pd.DataFrame, ax: Axes, *, left: str, right: str, ylabel: str) -> None:
-    """One line a seed between its values in the columns ``left`` and ``right``, and the means as bars across."""
+    """One line a seed between its values in the columns ``left``, a control, and ``right``; the means as bars across."""
     for _, row in table.iterrows():
         ax.plot([0, 1], [row[left], row[right]], color=FAINT, lw=1, marker="o", ms=4, mfc=DARK, mec="white", mew=0.4)
     for place, name in enumerate((left, right)):
-        ax.plot([place], [table[name].mean()], color=SERIES[place][0], marker="_", ms=26, mew=2.4)
+        ax.plot([place], [table[name].mean()], color=SERIES[1 - place][0], marker="_", ms=26, mew=2.4)
     ax.set_xticks([0, 1], [left, right])
     ax.set_xlim(-0.4, 1.4)
     ax.grid(visible=False, axis="x")
