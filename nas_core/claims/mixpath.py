@@ -8,6 +8,7 @@ from nas_core.cells.mixpath import subsets
 from nas_core.claims.check import check
 from nas_core.claims.nulls import Control
 from nas_core.runs import Record
+from nas_core.trainers.shadow_norms import ShadowNormsConfig
 
 FIRST = (0,)  # layers, from 0: the first one of Figure 3
 LATER = (5, 10)  # those of Figure 4, which the paper counts from 1 as layers 6 and 11
@@ -119,6 +120,7 @@ def path_counts(paths: int, most: int) -> np.ndarray:
 
 def counts_of(record: Record) -> np.ndarray:
     """The number of paths of every combination in a record, (combinations,)."""
+    assert isinstance(record.config, ShadowNormsConfig), f"{record.config.run} looks into no supernet"
     return path_counts(record.array("path_cov").shape[3], record.config.supernet.paths.most)
 
 

@@ -37,9 +37,9 @@ def worth(table: pd.DataFrame, ax: Axes) -> Axes:
     """
     cells = list(table["cell"].unique())
     rows = table["cell"].map(cells.index)
-    for kind, look in (("network", {"color": PALE, "ms": 2.5}), ("mean", {"color": SERIES[0][0], "ms": 4})):
+    for kind, colour, size in (("network", PALE, 2.5), ("mean", SERIES[0][0], 4)):
         part = table["kind"] == kind
-        ax.plot(table["acc"][part], rows[part], "o", mew=0, ls="none", **look, label=kind, gid=kind)
+        ax.plot(table["acc"][part], rows[part], "o", mew=0, ls="none", color=colour, ms=size, label=kind, gid=kind)
     ax.set_yticks(range(len(cells)), labels=[cell_name(cell) for cell in cells], size=7)
     ax.set_ylim(len(cells) - 0.5, -0.5)
     ax.tick_params(axis="y", length=0)
@@ -83,7 +83,7 @@ def scores(table: pd.DataFrame, ax: Axes) -> Axes:
     ``table``: ``paths``, ``truth`` and ``score`` (points).
     """
     for paths, rows in table.groupby("paths"):
-        colour, _, marker = SERIES[int(paths) - 1]
+        colour, _, marker = SERIES[int(str(paths)) - 1]
         look: dict[str, Any] = {"color": colour, "marker": marker, "mec": "white", "mew": 0.4, "ls": "none"}
         ax.plot(rows["truth"], rows["score"], **look, gid=f"paths {paths}")
     return ax
@@ -106,7 +106,7 @@ def paths_legend(figure: Figure) -> None:
 def in_order(features: pd.DataFrame) -> np.ndarray:
     """The vectors by number of paths, single ones by their operation, (vectors,)."""
     single = features["operations"].where(features["paths"] == 1, "")
-    return np.lexsort([features.index, single, features["paths"]])
+    return np.lexsort([features.index.to_numpy(), single.to_numpy(), features["paths"].to_numpy()])
 
 
 def similarity_table(products: np.ndarray, features: pd.DataFrame) -> pd.DataFrame:
@@ -121,7 +121,8 @@ def groups_of(features: pd.DataFrame) -> dict[str, int]:
     """What stands in a row of the map, and how many vectors of it there are: operations, then numbers of paths."""
     single = features["paths"] == 1
     names = features["operations"].map(NAMES).where(single, features["paths"].map("{} paths".format))
-    return names.iloc[in_order(features)].value_counts(sort=False).to_dict()
+    counted = names.iloc[in_order(features)].value_counts(sort=False)
+    return {str(name): int(count) for name, count in counted.items()}
 
 
 @use_style()
@@ -171,7 +172,7 @@ def fan_table(products: np.ndarray, features: pd.DataFrame) -> pd.DataFrame:
 def fan(table: pd.DataFrame, ax: Axes) -> Axes:
     """Draw a table of :func:`fan_table`: an arrow from the origin for every vector, its colour the number of paths."""
     for paths, rows in reversed(list(table.groupby("paths"))):
-        colour, _, marker = SERIES[int(paths) - 1]
+        colour, _, marker = SERIES[int(str(paths)) - 1]
         for x, y in zip(rows["x"], rows["y"], strict=True):
             ax.plot([0, x], [0, y], color=colour, lw=0.6, alpha=0.6, gid=f"arrow {paths}")
         ax.plot(rows["x"], rows["y"], ls="none", marker=marker, color=colour, ms=3, mew=0, gid=f"tips {paths}")
@@ -192,7 +193,8 @@ def similarity_and_fans(
     figure = Figure(figsize=(7.0, 5.2), layout="constrained")
     engine: Any = figure.get_layout_engine()
     engine.set(rect=(0.01, 0, 0.99, 1))
-    above, below = figure.subfigures(2, 1, height_ratios=[1.45, 1])
+    parts: Any = figure.subfigures(2, 1, height_ratios=[1.45, 1])
+    above, below = parts
     for ax, (name, table) in zip(above.subplots(1, len(maps)), maps.items(), strict=True):
         image = similarity_map(table, ax, groups)
         ax.set_title(f"(a) {name}", size=8)
