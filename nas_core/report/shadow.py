@@ -52,6 +52,7 @@ def parameter_panels(table: pd.DataFrame) -> Figure:
                 values = part[part["paths"] == n]
                 colour, line, _ = SERIES[n - 1]
                 ax.plot(values["channel"], values["value"], color=colour, ls=line, lw=1.1, label=norm_label(n))
+            ax.ticklabel_format(axis="y", useMathText=True)
             if name != "gamma":
                 guide(ax, y=0)
             if ax in axes[0]:
