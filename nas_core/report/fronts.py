@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -47,7 +48,7 @@ def draw_fronts(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     for (label, of_search), (colour, line, marker) in zip(table.groupby("search", sort=False), SERIES, strict=False):
         every = of_search[of_search["role"] == ALL]
         front = of_search[of_search["role"] == FRONT].sort_values("million")
-        faint = {"s": 9, "color": colour, "alpha": 0.3, "linewidths": 0, "marker": marker}
+        faint: dict[str, Any] = {"s": 9, "color": colour, "alpha": 0.3, "linewidths": 0, "marker": marker}
         ax.scatter(every["million"], every["percent"], **faint)
         look = {"color": colour, "ls": line, "marker": marker, "ms": 4.5, "mec": "white", "mew": 0.4}
         ax.plot(front["million"], front["percent"], label=str(label), **look)
@@ -63,7 +64,10 @@ def draw_generation(children: pd.DataFrame, front: pd.DataFrame, ax: Axes, title
     ``children``: ``madds``, ``percent`` and ``role`` of population and offspring; ``front``: the true one.
     """
     ax.plot(front["madds"], front["percent"], color=GREY, lw=1, drawstyle="steps-post", label="true front")
-    looks = {"offspring": {"marker": "^", "color": "#D55E00"}, "population": {"marker": "o", "color": "#0072B2"}}
+    looks: dict[str, dict[str, Any]] = {
+        "offspring": {"marker": "^", "color": "#D55E00"},
+        "population": {"marker": "o", "color": "#0072B2"},
+    }
     for role, look in looks.items():
         of_role = children[children["role"] == role]
         ax.scatter(of_role["madds"], of_role["percent"], s=16, linewidths=0.4, edgecolors="white", label=role, **look)
@@ -73,7 +77,7 @@ def draw_generation(children: pd.DataFrame, front: pd.DataFrame, ax: Axes, title
 
 @use_style()
 def draw_pairs(table: pd.DataFrame, ax: Axes, *, left: str, right: str, ylabel: str) -> None:
-    """One line a seed between its values in the columns ``left``, a control, and ``right``; the means as bars across."""
+    """One line a seed between its values in ``left``, a control, and ``right``; the means as bars across."""
     for _, row in table.iterrows():
         ax.plot([0, 1], [row[left], row[right]], color=FAINT, lw=1, marker="o", ms=4, mfc=DARK, mec="white", mew=0.4)
     for place, name in enumerate((left, right)):
@@ -123,7 +127,13 @@ def _kernels(ax: Axes, kernels: Sequence[int], corner: tuple[float, float], plac
         face = colour if active else "#F6F6F6"
         ax.add_patch(Rectangle((x, y), BLOCK, LANE, fc=face, ec="white", lw=0.8))
         if active:
-            look = {"ha": "center", "va": "center", "size": 7, "color": ink(colour), "gid": f"kernel {place}"}
+            look: dict[str, Any] = {
+                "ha": "center",
+                "va": "center",
+                "size": 7,
+                "color": ink(colour),
+                "gid": f"kernel {place}",
+            }
             ax.text(x + BLOCK / 2, y + LANE / 2, f"{kernel}×{kernel}", **look)
     height = len(KERNEL_COLOURS) * LANE
     ax.add_patch(Rectangle((x, top - height), BLOCK, height, fc="none", ec=DARK, lw=0.8))
