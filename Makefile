@@ -9,13 +9,16 @@ ARGS ?=
 FORMULATION ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help figures test lint bench native lab notebooks site clean
+.PHONY: help figures study test lint bench latency native lab notebooks site clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
 
 figures: $(READY)  ## regenerate every table and figure from real runs at the laptop profile
 	$(BIN)/python -m nas_core figures $(if $(FORMULATION),--formulation $(FORMULATION)) $(ARGS)
+
+study: $(READY)  ## make the studies that go beyond the papers, from runs of their own: figures/study
+	$(BIN)/python -m nas_core figures --study $(if $(FORMULATION),--formulation $(FORMULATION)) $(ARGS)
 
 test: $(READY)  ## every test, and every notebook executed small and validated
 	NAS_PROFILE=smoke $(BIN)/python -m pytest -n 2 --dist loadscope --nbval-lax --nbval-current-env tests notebooks $(ARGS)
@@ -26,6 +29,9 @@ lint: $(READY)  ## ruff and mypy
 
 bench: $(READY)  ## time the formulations of the supernet against each other, on one core and on two
 	OMP_NUM_THREADS=2 $(BIN)/python tests/bench.py $(ARGS)
+
+latency: $(READY)  ## measure what every block of the chains takes on this machine, about a minute, into .runs/latency.json
+	OMP_NUM_THREADS=1 $(BIN)/python -m nas_core latency $(ARGS)
 
 native: $(READY)  ## build the supernet's stages in C++, for FORMULATION=native, twice as fast; needs g++ or clang
 	$(BIN)/python -m nas_core native

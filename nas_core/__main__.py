@@ -1,4 +1,4 @@
-"""The command line: ``python -m nas_core figures | sweep | notebooks | claims | genotype | native | runs``."""
+"""The command line, ``python -m nas_core``: figures, sweep, notebooks, claims, genotype, latency, native, runs."""
 
 from __future__ import annotations
 
@@ -78,6 +78,10 @@ def parser(*, runs: bool) -> Parser:
 
     native = commands.add_parser("native", help="build the native formulation of the supernet, half a minute")
     native.set_defaults(call=_native)
+
+    latency = commands.add_parser("latency", help="measure the latency of every block of the chains on this machine")
+    latency.add_argument("--out", type=_path, metavar="FILE", help="default: latency.json among the records")
+    latency.set_defaults(call=_latency)
 
     if runs:
         from nas_core.runs.cli import add_arguments
@@ -245,6 +249,20 @@ def _native(args: argparse.Namespace) -> int:
     from nas_core.backends.native import build
 
     print(f"built {build()}")
+    return 0
+
+
+def _latency(args: argparse.Namespace) -> int:
+    from nas_core.cells.latency import own_file, summary
+    from nas_core.files import check_can_write, make_folder, write_atomic
+    from nas_core.probes.latency import measure
+
+    path = args.out or own_file()
+    check_can_write(path.parent)
+    table = measure(print)
+    make_folder(path.parent)
+    write_atomic(path, table.to_json().encode())
+    print(f"measured {len(table.rows)} blocks and networks on {summary(table.machine)}: {path}")
     return 0
 
 

@@ -68,20 +68,46 @@ def saved_bytes(compute: Callable[[], Any]) -> int:
     normalisers do. What ``compute`` builds and drops again does not count either.
     """
     kept: WeakSet[_Kept] = WeakSet()
+    with saved_tensors_hooks(lambda tensor: _box(tensor, kept), lambda box: box.tensor):
+        result = compute()
+    size = _size(kept)
+    del result  # until here it kept the graph alive
+    return size
+
+
+def most_saved_bytes(compute: Callable[[], Any]) -> int:
+    """The most bytes that autograd keeps at any one time while ``compute()`` runs, counted as by :func:`saved_bytes`.
+
+    For what goes forward and backward several times, as a step of a search does: graphs that are gone do not count.
+    """
+    kept: WeakSet[_Kept] = WeakSet()
+    most = 0
 
     def pack(tensor: Tensor) -> _Kept:
-        box = _Kept(tensor)
-        owner = tensor if tensor._base is None else tensor._base
-        is_parameter = owner.is_leaf and owner.requires_grad
-        if not is_parameter:
-            kept.add(box)
+        nonlocal most
+        box = _box(tensor, kept)
+        most = max(most, _size(kept))
         return box
 
     with saved_tensors_hooks(pack, lambda box: box.tensor):
-        result = compute()
+        compute()
+    return most
+
+
+def _box(tensor: Tensor, kept: WeakSet[_Kept]) -> _Kept:
+    """What autograd keeps in place of ``tensor``; it is remembered in ``kept`` unless it is of a parameter."""
+    box = _Kept(tensor)
+    owner = tensor if tensor._base is None else tensor._base
+    is_parameter = owner.is_leaf and owner.requires_grad
+    if not is_parameter:
+        kept.add(box)
+    return box
+
+
+def _size(kept: WeakSet[_Kept]) -> int:
+    """Bytes of the storages of all boxes, each storage once."""
     size_at = {}
     for box in kept:
         storage = box.tensor.untyped_storage()
         size_at[storage.data_ptr()] = storage.nbytes()
-    del result  # until here it kept the graph alive
     return sum(size_at.values())

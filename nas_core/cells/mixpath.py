@@ -162,6 +162,7 @@ def _maxpool3x3(channels: int) -> nn.Module:
 S4_OPERATIONS = {"conv1x1": _conv1x1, "conv3x3": _conv3x3, "maxpool3x3": _maxpool3x3}
 S4_CHOICES = (None, *S4_OPERATIONS)  # of a node; None is its absence
 S4_NODES = 4
+STAGES = 3  # of the network of S4, between which it pools
 Cell = Sequence[str | None]  # the choice of each node
 
 
@@ -219,17 +220,23 @@ def marked_nodes(cell: Cell) -> list[list[bool]]:
 class ParallelNetwork(nn.Module):
     """S4: a 3x3 stem, nine cells that share one choice, 2x2 max-pool after cells 2 and 5, pool, linear classifier.
 
-    ``channels`` (128 in the release) double in cells 3 and 6.
+    ``channels`` (128 in the release) double in cells 3 and 6. With another number of ``cells``, a multiple of three,
+    width and pools change at a third and at two thirds of them.
     """
 
-    def __init__(self, *, channels: int, classes: int, in_channels: int, most: int, generator: Generator) -> None:
+    def __init__(
+        self, *, channels: int, classes: int, in_channels: int, most: int, generator: Generator, cells: int = 9
+    ) -> None:
         super().__init__()
-        at_least_one("the network of S4", channels=channels, classes=classes, in_channels=in_channels)
+        at_least_one("the network of S4", channels=channels, classes=classes, in_channels=in_channels, cells=cells)
+        if cells % STAGES:
+            raise UserError(f"the network of S4 has {STAGES} stages of equally many cells: not {cells} cells.")
         self.stem = Conv2dNormActivation(in_channels, channels, 3)
         self.cells = nn.ModuleList()
         before = channels
-        for i in range(9):
-            width = channels * 2 ** (i // 3)
+        self.stage = cells // STAGES
+        for i in range(cells):
+            width = channels * 2 ** (i // self.stage)
             self.cells.append(ParallelCell(before, width, most))
             before = width
         self.pool = nn.MaxPool2d(2)
@@ -237,19 +244,19 @@ class ParallelNetwork(nn.Module):
         initialise_fan_out(self, generator)
 
     def forward(self, images: Tensor, cell: Cell) -> Tensor:
-        """Class logits (batch, classes) of the network whose nine cells are all ``cell``."""
+        """Class logits (batch, classes) of the network whose cells are all ``cell``."""
         return self._through(images, lambda part, x: part(x, cell))
 
     def _through(self, images: Tensor, apply: Callable[[Any, Tensor], Tensor]) -> Tensor:
         x = self.stem(images)
         for i, part in enumerate(self.cells):
             x = apply(part, x)
-            x = self.pool(x) if i in (2, 5) else x
+            x = self.pool(x) if i + 1 in (self.stage, 2 * self.stage) else x
         return self.classifier(x.mean(dim=(2, 3)))
 
 
 class ParallelSupernet(ParallelNetwork):
-    """S4 under gates: :class:`Gated`, with gates of shape (nodes, choices) that all nine cells share."""
+    """S4 under gates: :class:`Gated`, with gates of shape (nodes, choices) that all cells share."""
 
     gate_shape = (S4_NODES, len(S4_CHOICES))
 
@@ -300,3 +307,34 @@ def s4_cells(most: int = S4_NODES) -> list[tuple[str | None, ...]]:
     at_least_one("cells of S4", most=most)
     cells = itertools.product(S4_CHOICES, repeat=S4_NODES)
     return [cell for cell in cells if 1 <= S4_NODES - cell.count(None) <= most]
+
+
+def s4_distinct(most: int = S4_NODES) -> list[tuple[str | None, ...]]:
+    """One cell of S4 for each function: 3, 9, 19, 34 with 1 to ``most`` nodes; the absent nodes come last.
+
+    The four nodes are alike, so that only which operations there are counts, and how many of each.
+    """
+    at_least_one("cells of S4", most=most)
+    found: list[tuple[str | None, ...]] = []
+    for n in range(1, most + 1):
+        for operations in itertools.combinations_with_replacement(S4_OPERATIONS, n):
+            found.append((*operations, *[None] * (S4_NODES - n)))
+    return found
+
+
+def s4_sorted(cell: Cell) -> tuple[str | None, ...]:
+    """The cell of :func:`s4_distinct` that computes what ``cell`` does."""
+    marked_nodes(cell)
+    present = sorted((op for op in cell if op is not None), key=list(S4_OPERATIONS).index)
+    return (*present, *[None] * (S4_NODES - len(present)))
+
+
+def s4_text(cell: Cell) -> str:
+    """The operations of a cell of S4, as in ``conv1x1 conv3x3 conv3x3``: equal for cells that compute the same."""
+    return " ".join(op for op in s4_sorted(cell) if op is not None)
+
+
+def s4_cell(text: str) -> tuple[str | None, ...]:
+    """The cell of :func:`s4_distinct` that :func:`s4_text` writes as ``text``."""
+    operations = text.split()
+    return s4_sorted((*operations, *[None] * (S4_NODES - len(operations))))

@@ -7,6 +7,7 @@ them; that is all that training and scoring need.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -14,7 +15,16 @@ from torch import Generator, Tensor
 
 from nas_core.cells.chain import ChainNetwork, Choice, Macro, Slot
 from nas_core.cells.checks import at_least_one
-from nas_core.cells.mixpath import EXPANSIONS, KERNELS, S1, MixedBottleneck
+from nas_core.cells.mixpath import (
+    EXPANSIONS,
+    KERNELS,
+    S1,
+    S4_NODES,
+    S4_OPERATIONS,
+    Cell,
+    MixedBottleneck,
+    ParallelNetwork,
+)
 from nas_core.errors import UserError
 from nas_core.registry import Registry
 
@@ -84,6 +94,45 @@ class S1Supernet(ChainNetwork):
         return tuple(child)
 
 
+class S4Supernet(ParallelNetwork):
+    """The supernet of S4: cells that share the choice of their four nodes, of which at most ``most`` are there.
+
+    ``channels``: of the first cells, 128 as released; ``norms``: see :data:`NORMS`. A child is a cell, the operation
+    of each node, None where it is absent.
+    """
+
+    def __init__(
+        self,
+        *,
+        channels: int,
+        most: int,
+        norms: str,
+        classes: int,
+        in_channels: int,
+        generator: Generator,
+        cells: int = 9,
+    ) -> None:
+        if most > S4_NODES:
+            raise UserError(f"a cell of S4 has {S4_NODES} nodes, so at most {most} cannot be active.")
+        super().__init__(
+            channels=channels,
+            classes=classes,
+            in_channels=in_channels,
+            most=most if norms == "shadow" else 1,
+            generator=generator,
+            cells=cells,
+        )
+        self.most = most
+
+    def draw(self, generator: Generator) -> Cell:
+        """1 to ``most`` nodes, and for each of them any operation."""
+        operations = tuple(S4_OPERATIONS)
+        child: list[str | None] = [None] * S4_NODES
+        for node in draw_paths(S4_NODES, self.most, generator):
+            child[node] = operations[int(torch.randint(len(operations), (1,), generator=generator))]
+        return tuple(child)
+
+
 def spelled(child: Sequence[Choice]) -> str:
     """A child of S1 as text: ``e3k3k7 e6k5 ...``, a word a layer."""
     words = []
@@ -105,4 +154,7 @@ def read_child(text: str) -> tuple[Choice, ...]:
 
 
 # What builds the supernet of a space: called with channels, most, norms, classes, in_channels and generator by keyword.
-SPACES: Registry[Callable[..., Any]] = Registry("space of several paths", {"S1": S1Supernet})
+# S4 of three cells is for the laptop.
+SPACES: Registry[Callable[..., Any]] = Registry(
+    "space of several paths", {"S1": S1Supernet, "S4": S4Supernet, "S4 of 3 cells": partial(S4Supernet, cells=3)}
+)

@@ -9,8 +9,10 @@ from torch import Generator, Tensor
 
 from nas_core.cells.checks import at_least_one
 from nas_core.cells.counts import Counted, multiply_adds, parameters
-from nas_core.cells.evaluation import EvaluationNetwork
+from nas_core.cells.evaluation import EvaluationNetwork, reductions_at
 from nas_core.cells.genotype import Genotype
+from nas_core.cells.operations import OPERATIONS
+from nas_core.errors import choose
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,12 @@ def network_counts(genotype: Genotype, size: Size) -> Counted:
     return Counted(parameters(network), multiply_adds(network, images))
 
 
+def network_parameters(genotype: Genotype, size: Size) -> int:
+    """The parameters alone, which are there without a pass through the network."""
+    network, _ = _on_meta(genotype, size, auxiliary=False)
+    return parameters(network)
+
+
 def counts_with_tower(genotype: Genotype, size: Size) -> Counted:
     """The same of the network with its tower, which works only while it is trained.
 
@@ -50,6 +58,28 @@ def counts_with_tower(genotype: Genotype, size: Size) -> Counted:
     network.cells[network.tower_at].register_forward_hook(lambda cell, inputs, output: maps.append(output))
     madds = multiply_adds(network, images)
     return Counted(parameters(network), madds + multiply_adds(network.tower, maps[0]))
+
+
+def memory_accesses(genotype: Genotype, size: Size) -> int:
+    """Numbers that the operations of all cells read and write for one image, and their weights (SNAS, App. F).
+
+    Stem, preprocessing and classifier are left out. The operations must be candidates of a search, the stem that of
+    CIFAR, which keeps the resolution; anything else is a :class:`UserError`.
+    """
+    choose("stem that keeps the resolution", size.stem, ["cifar"])
+    at = reductions_at(genotype, size.layers)
+    channels, side = size.channels, size.side
+    total = 0
+    for i in range(size.layers):
+        cell = genotype.normal
+        if i in at and genotype.reduce is not None:
+            cell = genotype.reduce
+            channels *= 2
+            side = (side + 1) // 2
+        for source, _, op in cell.edges:
+            stride = 2 if i in at and source < cell.inputs else 1
+            total += OPERATIONS[choose("operation", op, OPERATIONS)].cost(channels, side, stride).accesses
+    return total
 
 
 def _on_meta(genotype: Genotype, size: Size, *, auxiliary: bool) -> tuple[EvaluationNetwork, Tensor]:

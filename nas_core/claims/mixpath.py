@@ -8,6 +8,7 @@ from nas_core.cells.mixpath import subsets
 from nas_core.claims.check import check
 from nas_core.claims.nulls import Control
 from nas_core.runs import Record
+from nas_core.trainers.shadow_norms import ShadowNormsConfig
 
 FIRST = (0,)  # layers, from 0: the first one of Figure 3
 LATER = (5, 10)  # those of Figure 4, which the paper counts from 1 as layers 6 and 11
@@ -23,10 +24,15 @@ def norms(record: Record, name: str) -> np.ndarray:
 
 
 def slopes(record: Record, name: str) -> np.ndarray:
-    """Slope of the line through the origin of SBN_n's channels against those of SBN_1, (layers, expansions, norms)."""
+    """Slope of the line through the origin of SBN_n's channels against those of SBN_1, (layers, expansions, norms).
+
+    nan where those of SBN_1 are zero, as the shifts of an untrained supernet.
+    """
     values = norms(record, name)
     one = values[:, :, :1]
-    return np.nansum(one * values, axis=-1) / np.nansum(one**2, axis=-1)
+    products = np.nansum(one * values, axis=-1)
+    squares = np.broadcast_to(np.nansum(one**2, axis=-1), products.shape)
+    return np.divide(products, squares, out=np.full(products.shape, np.nan), where=squares > 0)
 
 
 def correlation(record: Record) -> np.ndarray:
@@ -114,6 +120,7 @@ def path_counts(paths: int, most: int) -> np.ndarray:
 
 def counts_of(record: Record) -> np.ndarray:
     """The number of paths of every combination in a record, (combinations,)."""
+    assert isinstance(record.config, ShadowNormsConfig), f"{record.config.run} looks into no supernet"
     return path_counts(record.array("path_cov").shape[3], record.config.supernet.paths.most)
 
 

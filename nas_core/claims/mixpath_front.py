@@ -24,7 +24,7 @@ def bounds(record: Record) -> pd.Series:
 
 def members(record: Record, evaluations: int | None = None) -> pd.DataFrame:
     """Those of the first ``evaluations`` children, or of all, that keep both bounds."""
-    table = record.table("evaluated").head(evaluations)
+    table = record.table("evaluated").iloc[:evaluations]
     limits = bounds(record)
     return table[(table["madds"] <= limits["madds"]) & (table["acc"] > limits["acc"])]
 

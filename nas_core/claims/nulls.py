@@ -127,6 +127,29 @@ EPOCHS = Shuffled("epochs shuffled", epochs)
 
 
 @dataclass(frozen=True)
+class Relabelled:
+    """The records of a seed in random order: which run is which means nothing. :data:`DRAWS` orders.
+
+    ``number``: of one record; ``compare``: the claim's measure from the numbers of all records of a seed, (runs,).
+    """
+
+    words: str
+    number: Callable[[Record], float]
+    compare: Callable[[np.ndarray], float]
+    runs: tuple[str, ...] = ()
+
+    def outcome(self, sample: Sample) -> Outcome | None:
+        """The mean over draws of the estimate over seeds."""
+        rng = np.random.default_rng(0)
+        numbers = np.array([[self.number(record) for record in records] for records in sample.of_runs])
+        drawn = []
+        for _ in range(DRAWS):
+            of_seeds = [self.compare(rng.permutation(of_seed)) for of_seed in numbers.T]
+            drawn.append(estimate(np.array(of_seeds), sample.statistic))
+        return summary(np.array(drawn), sample)
+
+
+@dataclass(frozen=True)
 class Exchanged:
     """Two methods, or a run and its control, exchanged at random within every seed: signs of differences flipped."""
 

@@ -59,6 +59,15 @@ def _fashion(pooling: int) -> Source:
     return Source("Fashion-MNIST", splits, *statistics(splits["train"].images))
 
 
+def _shuffled() -> Source:
+    """The training images of fashion7 with their labels in an order drawn once for all: there is nothing to learn."""
+    source = _source(SOURCES["fashion7"])
+    train = source.splits["train"]
+    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))
+    splits = source.splits | {"train": Split(train.images, train.labels[order])}
+    return Source(f"{source.title} with shuffled labels", splits, source.mean, source.std)
+
+
 def _digits() -> Source:
     from sklearn.datasets import load_digits
 
@@ -94,6 +103,7 @@ def _cifar10() -> Source:
 _OWN: dict[str, Callable[[], Source]] = {
     "fashion14": lambda: _fashion(1),
     "fashion7": lambda: _fashion(2),
+    "fashion7-shuffled": _shuffled,
     "digits": _digits,
     "cifar10": _cifar10,
 }

@@ -6,13 +6,21 @@ from collections.abc import Sequence
 
 from nas_core.errors import UserError, choose
 from nas_core.experiments import (
+    darts_levels,
     mixpath,
+    mixpath_cells,
+    mixpath_detection,
     mixpath_front,
+    proxyless,
+    proxyless_chains,
     snas,
+    snas_cells,
     wiring,
     wiring_ablations,
     wiring_costs,
     wiring_levels,
+    wiring_remedies,
+    wiring_robustness,
 )
 from nas_core.experiments.recipe import Experiment
 from nas_core.papers import PROFILES
@@ -33,9 +41,17 @@ EXPERIMENTS: Registry[Experiment] = Registry(
         **wiring_costs.EXPERIMENTS,
         **wiring_ablations.EXPERIMENTS,
         **wiring_levels.EXPERIMENTS,
+        **wiring_robustness.EXPERIMENTS,
+        **wiring_remedies.EXPERIMENTS,
         **snas.EXPERIMENTS,
+        **snas_cells.EXPERIMENTS,
         **mixpath.EXPERIMENTS,
+        **mixpath_cells.EXPERIMENTS,
+        **proxyless_chains.EXPERIMENTS,
+        **proxyless.EXPERIMENTS,
+        **darts_levels.EXPERIMENTS,
         **mixpath_front.EXPERIMENTS,
+        **mixpath_detection.EXPERIMENTS,
     },
 )
 RUN_IDS = tuple(EXPERIMENTS)  # those of the papers

@@ -15,6 +15,7 @@ from nas_core import data
 from nas_core.errors import UserError
 from nas_core.experiments import EXPERIMENTS, configs
 from nas_core.experiments.words import method_name
+from nas_core.trainers.detection_settings import DetectionConfig
 from nas_core.trainers.enas_settings import ControllerConfig
 from nas_core.trainers.methods import SNAS
 from nas_core.trainers.search_settings import SearchConfig
@@ -24,11 +25,12 @@ COLUMNS = ["runs", "setting", "paper", "here"]
 # Sizes in pixels, crop and mirror of data sets that need not be here.
 KNOWN = {"cifar10": ("CIFAR-10, 32 × 32 pixels", "crop after padding by 4 pixels, and mirror")}
 # Fields that say which run it is, and not how it is done.
-IDENTITY = {"run", "profile", "seed", "kind", "method.method", "cells.origin", "of", "after", "supernet"} | {
+IDENTITY = {"run", "profile", "seed", "kind", "method.method", "cells.origin", "of", "after", "supernet", "truth"} | {
     "algorithm",
     "place",
     "pick",
 }
+IDENTITY |= {"pictures.origin", "backbone.origin"}
 LABELS = {
     "threads": "threads",
     "device": "device",
@@ -42,6 +44,7 @@ LABELS = {
     "network.candidates": "candidate operations",
     "network.allowed": "edges with fewer candidates",
     "network.channels": "channels of the first cell",
+    "network.cells": "cells stacked",
     "network.layers": "cells stacked",
     "network.reductions": "reduction cells",
     "network.head_bias": "bias of the classifier",
@@ -114,6 +117,20 @@ LABELS = {
     "keep_weights": "final weights stay for a probe",
     "networks": "networks whose costs are measured",
     "batches": "batches for each network",
+    "network.name": "chain that is searched",
+    "table": "table of latencies",
+    "latency": "latency in the loss",
+    "latency.form": "how latency enters the loss",
+    "latency.weight": "weight of the latency",
+    "latency.reference": "latency that counts as 1, in microseconds",
+    "warm_up": "epochs of the weights alone",
+    "interval": "steps of the weights for one of the logits",
+    "search_batch": "images a step of the logits",
+    "drawn": "chains drawn uniformly",
+    "hidden": "width of the predictor's hidden layers",
+    "held_out": "share of held-out blocks",
+    "lr": "learning rate of the predictor",
+    "steps": "steps of the predictor",
     "paths.space": "space of several paths",
     "paths.channels": "channels of the stem",
     "paths.most": "most active paths in a layer",
@@ -131,6 +148,38 @@ LABELS = {
     "budget": "bound on multiply-adds, between the smallest child and the largest",
     "least_accuracy": "accuracy that every member exceeds",
     "found": "children that the search returns",
+    "pictures.data.name": "items of the scenes",
+    "pictures.data.train": "items of the scenes that train",
+    "pictures.data.search": "items for logits",
+    "pictures.data.valid": "items of scenes that choose",
+    "pictures.data.test": "items of the scenes that report",
+    "pictures.train": "images with boxes that train",
+    "pictures.test": "images with boxes that report",
+    "pictures.side": "side of a scene in pixels",
+    "pictures.sizes": "sides of the smallest and the largest item in pixels",
+    "pictures.most": "items in a scene, at most",
+    "pictures.overlap": "overlap (IoU) of two boxes, at most",
+    "backbone.name": "backbone",
+    "backbone.width": "share of the backbone's channels",
+    "backbone.blocks": "expansion and kernels of the backbone's blocks",
+    "reader.channels": "channels of the feature pyramid",
+    "reader.first": "finest stage of the pyramid",
+    "reader.coarser": "two more maps above the last stage",
+    "reader.groups": "groups of the heads' group norms",
+    "reader.anchor": "side of the smallest anchor in pixels of its map",
+    "reader.scales": "anchors an octave",
+    "reader.sides": "sides that images are scaled to",
+    "reader.threshold": "smallest score of a detection",
+    "reader.candidates": "detections a map before overlapping ones are dropped",
+    "reader.kept": "detections an image",
+    "steps.lr": "learning rate of the detector",
+    "steps.falls": "epochs after which it falls to a tenth",
+    "steps.warm": "steps in which it rises",
+    "steps.momentum": "momentum of the detector",
+    "steps.decay": "decay of the detector",
+    "steps.clip": "bound on the detector's gradient",
+    "areas": "sides of squares that part small, medium and large boxes",
+    "flip": "mirrored images",
     # What follows from several fields:
     "augmentation": "crop and mirror",
     "travel": "travel of the logits (learning rate × steps)",
@@ -241,9 +290,10 @@ def in_words(config: RunConfig) -> dict[str, str]:
             continue
         if place not in LABELS:
             raise UserError(f"the setting {place!r} has no label in nas_core.experiments.deviations.")
-        found[LABELS[place]] = _data_name(value) if place == "data.name" else _value(value)
-    (images,) = config.images()
-    found[LABELS["augmentation"]] = _augmentation(images.name)
+        found[LABELS[place]] = _data_name(value) if place.endswith("data.name") else _value(value)
+    if not isinstance(config, DetectionConfig):  # whose settings say themselves what training images go through
+        for images in config.images():
+            found[LABELS["augmentation"]] = _augmentation(images.name)
     if isinstance(config, SearchConfig):
         found[LABELS["travel"]] = _value(round(config.alpha.lr * config.epochs * config.steps_per_epoch, 1))
     if isinstance(config, ControllerConfig):

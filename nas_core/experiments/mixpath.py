@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from nas_core.experiments.recipe import Experiment
 from nas_core.trainers.multipath_settings import MultiPathConfig, Paths
@@ -70,7 +71,7 @@ def one_norm(size: PathSize) -> MultiPathConfig:
     return supernet(size, "M-S1m4bn", 4, "plain")
 
 
-def look(size: LookSize, training: Training, state: str = "trained") -> ShadowNormsConfig:
+def look(size: LookSize, training: Training, state: Literal["trained", "untrained"] = "trained") -> ShadowNormsConfig:
     """A look into the supernet that ``training`` gives; before it learns, nothing is scored."""
     return ShadowNormsConfig(
         run="unnamed",

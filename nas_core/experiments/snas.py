@@ -95,7 +95,6 @@ EXPERIMENTS: dict[str, Experiment] = {
             "laptop": SHORT,
             "paper": held_out(cifar(50, 64, search=25_000)),
         },
-        seeds=5,
     ),
     "S-ENAS": Experiment(
         lambda size: enas(*size),
@@ -127,6 +126,5 @@ EXPERIMENTS: dict[str, Experiment] = {
                 data="cifar10",
             ),
         },
-        seeds=5,
     ),
 }

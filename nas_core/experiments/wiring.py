@@ -1,7 +1,8 @@
 """Runs of "Understanding the wiring evolution in differentiable NAS": the three patterns P1, P2 and P3.
 
 P1 and P2 need weights that move fast before the logits are gone; P3 needs few training images, which the weights
-overfit, and many search images.
+overfit, and many search images. How far each depends on such settings is varied in
+:mod:`nas_core.experiments.wiring_robustness`.
 """
 
 from dataclasses import replace

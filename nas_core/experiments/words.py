@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from nas_core import data
+from nas_core.trainers.cell_scores import CellScoresConfig
+from nas_core.trainers.cells_alone import CellsAloneConfig
 from nas_core.trainers.chain_child_settings import ChainChildConfig
+from nas_core.trainers.chain_settings import ChainSearchConfig, ChainTrainingConfig, LatencyTerm, PredictorConfig
 from nas_core.trainers.cost_probe import CostProbeConfig
+from nas_core.trainers.detection_settings import DetectionConfig, Scenes
 from nas_core.trainers.enas_settings import ControllerConfig
 from nas_core.trainers.front_settings import FrontConfig
 from nas_core.trainers.methods import DARTS, DSNAS, SNAS, ProxylessNAS, Reinforce, SecondOrder, Uniform
 from nas_core.trainers.multipath_settings import MultiPathConfig
+from nas_core.trainers.parallel_search import ParallelSearchConfig
 from nas_core.trainers.retraining_settings import RetrainingConfig
 from nas_core.trainers.search_settings import SearchConfig
 from nas_core.trainers.settings import Data, RunConfig
@@ -32,7 +37,9 @@ def described(configs: Iterable[RunConfig]) -> str:
         same = config.but(seed=0)
         groups[same] = groups.get(same, 0) + 1
     parts = [_group(config, seeds) for config, seeds in groups.items()]
-    return f"{'; '.join(dict.fromkeys(parts))} on {' and '.join(_data_names(groups))}{_scale(groups)}"
+    images = _data_names(groups)
+    on_images = f" on {' and '.join(images)}" if images else ""
+    return f"{'; '.join(dict.fromkeys(parts))}{on_images}{_scale(groups)}"
 
 
 def sentences(parts: Sequence[str]) -> str:
@@ -47,6 +54,8 @@ def method_name(config: RunConfig) -> str:
         return "ENAS"
     if isinstance(config, RetrainingConfig):
         return "retraining"
+    if isinstance(config, DetectionConfig):
+        return f"RetinaNet on {config.backbone.title}"
     if isinstance(config, CostProbeConfig):
         return "costs before training" if config.after is None else "costs after training"
     if isinstance(config, MultiPathConfig):
@@ -54,13 +63,26 @@ def method_name(config: RunConfig) -> str:
     if isinstance(config, ShadowNormsConfig):
         before = " before training" if config.state == "untrained" else ""
         return f"{method_name(config.supernet)}{before}"
+    if isinstance(config, CellScoresConfig):
+        return method_name(config.after)
+    if isinstance(config, CellsAloneConfig):
+        return "every cell alone"
+    if isinstance(config, ParallelSearchConfig):
+        return f"DARTS, {LEVELS['bi-level']}"
+    if isinstance(config, ChainTrainingConfig):
+        return "chains trained alone"
+    if isinstance(config, PredictorConfig):
+        return "a predictor of latency"
     if isinstance(config, ChainChildConfig):
         return CHILDREN[config.pick]
     if isinstance(config, FrontConfig):
         return FRONTS[config.algorithm]
-    if not isinstance(config, SearchConfig):
+    if not isinstance(config, SearchConfig | ChainSearchConfig):
         return "random search"
     method = config.method
+    term = getattr(config, "latency", None)
+    if isinstance(term, LatencyTerm):
+        return f"ProxylessNAS with latency in its loss, {term.form}"
     match method:
         case SNAS():
             return "SNAS" if method.resource is None else "SNAS with a resource constraint"
@@ -70,6 +92,8 @@ def method_name(config: RunConfig) -> str:
             return "DARTS, second order"
         case DARTS():
             return f"DARTS, {LEVELS[method.levels]}"
+        case ProxylessNAS(paths="all"):
+            return "ProxylessNAS, all paths"
         case ProxylessNAS():
             return "ProxylessNAS"
         case Reinforce():
@@ -86,6 +110,8 @@ def plural(count: int, thing: str) -> str:
 
 def _group(config: RunConfig, seeds: int) -> str:
     sizes = [_images(source) for source in config.images()[:1]]
+    if isinstance(config, DetectionConfig) and isinstance(config.pictures, Scenes):
+        sizes = [f"{config.pictures.train:,} scenes"]
     trained = _trained(config)
     epochs = getattr(trained, "epochs", None)
     if epochs:
@@ -100,7 +126,7 @@ def _group(config: RunConfig, seeds: int) -> str:
 
 def _trained(config: RunConfig) -> RunConfig | None:
     """The run that trains what a run is about, itself or another one; None if nothing is trained."""
-    if isinstance(config, CostProbeConfig):
+    if isinstance(config, CostProbeConfig | CellScoresConfig):
         return config.after
     if isinstance(config, ShadowNormsConfig):
         return config.supernet if config.state == "trained" else None
@@ -119,6 +145,8 @@ def _data_names(configs: Iterable[RunConfig]) -> list[str]:
     """The data sets with the size of their images, each once."""
     names: dict[str, None] = {}
     for config in configs:
+        if isinstance(config, DetectionConfig) and not config.images():
+            names["COCO"] = None
         for source in config.images():
             loaded = data.load(source.name, train=source.train, search=source.search)
             height, width = loaded.size

@@ -22,7 +22,7 @@ SIZE = 7.0  # points
 LINE = 1.4 * SIZE / 72  # inches from line to line
 LETTER = 0.55 * SIZE / 72  # inches that a letter takes on average
 MARGIN, GAP, WORD = 0.1, 0.06, 0.82  # inches: at the left, above a block, and for the word of a verdict
-UNITS = ("points", "nats", "nats an epoch", "epochs", "days", "standard errors", "million")  # that follow a number
+UNITS = ("points", "nats", "nats an epoch", "epochs", "days", "standard errors", "million", "decades")  # after numbers
 COLOURS = {"fails": "#A3262A", "inconclusive": "#8A5A00", "holds": "#23703A"}
 PART = "footer"  # how the gids of all of this begin
 
@@ -121,7 +121,8 @@ def quantity(value: float | None, unit: str) -> str:
     if value is None or not math.isfinite(value):
         return "–"
     if unit == "share":
-        return f"{_signed(round(100 * value, 1 if abs(value) < 0.095 else 0))} %"
+        percent = round(100 * value, 1 if abs(value) < 0.095 else 0)
+        return f"{_signed(percent + 0.0)} %"  # a zero has no minus
     return f"{_signed(value)} {unit}" if unit in UNITS else _signed(value)
 
 

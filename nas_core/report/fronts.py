@@ -127,14 +127,8 @@ def _kernels(ax: Axes, kernels: Sequence[int], corner: tuple[float, float], plac
         face = colour if active else "#F6F6F6"
         ax.add_patch(Rectangle((x, y), BLOCK, LANE, fc=face, ec="white", lw=0.8))
         if active:
-            look: dict[str, Any] = {
-                "ha": "center",
-                "va": "center",
-                "size": 7,
-                "color": ink(colour),
-                "gid": f"kernel {place}",
-            }
-            ax.text(x + BLOCK / 2, y + LANE / 2, f"{kernel}×{kernel}", **look)
+            text = ax.text(x + BLOCK / 2, y + LANE / 2, f"{kernel}×{kernel}", ha="center", va="center", size=7)
+            text.set(color=ink(colour), gid=f"kernel {place}")
     height = len(KERNEL_COLOURS) * LANE
     ax.add_patch(Rectangle((x, top - height), BLOCK, height, fc="none", ec=DARK, lw=0.8))
 

@@ -48,10 +48,12 @@ def parameter_panels(table: pd.DataFrame) -> Figure:
     for (title, *_), row in zip(table.groupby("row", sort=False), axes, strict=True):
         for ax, (name, sign) in zip(row, SIGNS.items(), strict=True):
             part = table[(table["row"] == title) & (table["parameter"] == name)]
-            for n, values in part.groupby("paths"):
-                colour, line, _ = SERIES[int(n) - 1]
-                ax.plot(values["channel"], values["value"], color=colour, ls=line, lw=1.1, label=norm_label(int(n)))
-            guide(ax, y=0)
+            for n in part["paths"].unique():
+                values = part[part["paths"] == n]
+                colour, line, _ = SERIES[n - 1]
+                ax.plot(values["channel"], values["value"], color=colour, ls=line, lw=1.1, label=norm_label(n))
+            if name != "gamma":
+                guide(ax, y=0)
             if ax in axes[0]:
                 ax.set_title(sign)
             if ax in axes[-1]:
@@ -88,6 +90,8 @@ def slope_panels(table: pd.DataFrame) -> Figure:
         LAW: {"color": SERIES[0][0], "ls": "-"},
         APART: {"color": SERIES[2][0], "ls": SERIES[2][1]},
     }
+    plain = table[~table["panel"].isin(table[table["curve"] == LAW]["panel"])]
+    limits = min(0, plain["low"].min()) - 0.3, max(table["paths"].max(), plain["high"].max()) + 0.3
     for ax, panel in zip(axes, panels, strict=True):
         part = table[table["panel"] == panel]
         for name, look in looks.items():
@@ -98,6 +102,7 @@ def slope_panels(table: pd.DataFrame) -> Figure:
         ax.plot(dots["paths"], dots["mean"], "o", color="black", ms=4, label="measured", zorder=4)
         if not len(part[part["curve"] == LAW]):
             ax.axline((1, 1), slope=1, color=GREY, lw=0.8, ls=":", gid="guide")
+            ax.set_ylim(limits)
         ax.set(title=panel, xlabel="n, active paths", xticks=sorted(part["paths"].unique()))
     axes[0].set_ylabel("slope against SBN$_1$")
     handles, labels = axes[-1].get_legend_handles_labels()
@@ -107,12 +112,13 @@ def slope_panels(table: pd.DataFrame) -> Figure:
 
 @use_style()
 def by_layer(table: pd.DataFrame, ax: Axes, *, ylabel: str) -> Axes:
-    """Draw a :func:`nas_core.report.curves.curve_table` over the layers, counted from 1, with a dot at each."""
+    """Draw a :func:`nas_core.report.curves.curve_table` over the layers, counted from 1, its legend on the right."""
     for index, (name, rows) in enumerate(table.groupby("curve", sort=False)):
         colour, line, marker = SERIES[index % len(SERIES)]
         ax.fill_between(rows["layer"], rows["low"], rows["high"], color=colour, alpha=0.18, lw=0)
         ax.plot(rows["layer"], rows["mean"], color=colour, ls=line, marker=marker, mec="white", mew=0.4, label=name)
     ax.set(xlabel="layer", ylabel=ylabel, xticks=sorted(table["layer"].unique()))
+    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return ax
 
 
@@ -151,18 +157,29 @@ def planes(table: pd.DataFrame, *, height: float = 3.5) -> Figure:
 
 
 @use_style()
-def dots(table: pd.DataFrame, ax: Axes, *, ylabel: str) -> Axes:
-    """Draw rows of ``group``, ``curve``, ``mean``, ``low``, ``high``: groups side by side, a mark for each curve."""
+def dot_panels(table: pd.DataFrame, *, height: float = 2.5, sharey: bool = False) -> tuple[Figure, np.ndarray]:
+    """Draw a :func:`dot_table` for each ``panel`` of ``table``, side by side, with one legend; also the axes."""
+    panels = list(table["panel"].unique())
+    figure, (axes,) = new_figure(7.0, height, 1, len(panels), sharey=sharey)
+    for ax, panel in zip(axes, panels, strict=True):
+        dots(table[table["panel"] == panel], ax)
+        ax.set_title(panel)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+    return figure, axes
+
+
+@use_style()
+def dots(table: pd.DataFrame, ax: Axes) -> Axes:
+    """Draw a :func:`dot_table`: groups side by side, a mark with its interval for each curve."""
     places = {name: place for place, name in enumerate(table["group"].unique())}
-    curves = list(table["curve"].unique())
     for index, (name, rows) in enumerate(table.groupby("curve", sort=False)):
         colour, _, marker = SERIES[index % len(SERIES)]
         ax.vlines(rows["place"], rows["low"], rows["high"], color=colour, lw=1.2)
         ax.plot(rows["place"], rows["mean"], ls="", marker=marker, color=colour, mec="white", mew=0.4, ms=6, label=name)
     ax.set_xticks(list(places.values()), labels=list(places), rotation=0)
-    ax.set(ylabel=ylabel, xlim=(-0.5, len(places) - 0.5))
+    ax.set_xlim(-0.5, len(places) - 0.5)
     ax.margins(y=0.15)
-    assert len(curves) <= len(SERIES)
     return ax
 
 

@@ -219,7 +219,7 @@ def law_of_sums(sums: pd.DataFrame) -> Figure:
     looks: dict[str, dict[str, Any]] = {
         "exact moments": {"marker": "o", "ms": 8, "mfc": "none"},
         "simulation": {"marker": ".", "ms": 5},
-        "trained supernet": {"marker": "x", "ms": 3, "mew": 0.6, "alpha": 0.6},
+        "trained supernet": {"marker": "x", "ms": 3, "mew": 0.6, "alpha": 0.7},
     }
     for k, colour in enumerate((ONE, OTHER, THIRD, FOURTH), start=1):
         for features, look in looks.items():
@@ -228,7 +228,8 @@ def law_of_sums(sums: pd.DataFrame) -> Figure:
             variance = part[part.panel == "b"]
             left.plot(mean.k, mean.value, ls="", color=colour, **look)
             right.plot(variance.rho, variance.value, ls="", color=colour, **look)
-        right.plot(variance.rho, variance.law, color=colour, lw=1)
+        line = sums[(sums.panel == "b") & (sums.k == k)].sort_values("rho")
+        right.plot(line.rho, line.law, color=colour, lw=1)
         place: dict[str, Any] = {"textcoords": "offset points", "size": FONT, "annotation_clip": False}
         right.annotate(f"{k}² = {k**2}", (1, k**2), (7, -3), **place)
     left.plot([1, 4], [1, 4], zorder=0, **ZERO)

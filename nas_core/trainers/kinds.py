@@ -8,11 +8,16 @@ from typing import Any
 
 from nas_core.errors import UserError
 from nas_core.trainers import (  # noqa: F401 - defines the package's own kinds
+    cell_scores,
+    cells_alone,
     chain_child_settings,
+    chain_settings,
     cost_probe,
+    detection_settings,
     enas,
     front_settings,
     multipath_settings,
+    parallel_search,
     random_search,
     retraining,
     search,

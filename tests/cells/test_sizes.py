@@ -5,8 +5,8 @@ from closed_forms import auxiliary_count, evaluation_count
 
 from nas_core.cells.counts import Counted
 from nas_core.cells.exchange import read
-from nas_core.cells.genotype import Genotype, released
-from nas_core.cells.sizes import CIFAR, IMAGENET, Size, counts_with_tower, network_counts
+from nas_core.cells.genotype import CellGenotype, Genotype, released
+from nas_core.cells.sizes import CIFAR, IMAGENET, Size, counts_with_tower, memory_accesses, network_counts
 from nas_core.errors import UserError
 
 # As its authors released it, from P-DARTS.
@@ -64,3 +64,18 @@ def test_a_network_that_cannot_be_is_refused() -> None:
         network_counts(genotype, Size(channels=4, layers=6, classes=10, side=0))
     with pytest.raises(UserError, match="layers must be 1 or more, not 0"):
         network_counts(genotype, Size(channels=4, layers=0, classes=10, side=32))
+
+
+def test_exact_memory_accesses() -> None:
+    """By hand, C = 2 and 5x5 pixels: skips and pools of a normal cell at 5x5, then of two reductions at 3x3 and 2x2.
+
+    At stride 1 a skip and a pool read and write 2 C y^2 numbers; at stride 2 a pool reads and writes 5 C y^2.
+    """
+    normal = CellGenotype(2, 2, ((0, 2, "skip_connect"), (2, 3, "max_pool_3x3")), (2, 3))
+    reduce = CellGenotype(2, 2, ((0, 2, "avg_pool_3x3"), (2, 3, "skip_connect")), (2, 3))
+    size = Size(channels=2, layers=3, classes=10, side=5)
+    of_normal = 2 * (2 * 2 * 25)
+    of_reductions = (5 + 2) * 4 * 9 + (5 + 2) * 8 * 4
+    assert memory_accesses(Genotype(normal, reduce), size) == of_normal + of_reductions
+    with pytest.raises(UserError, match="unknown stem that keeps the resolution 'imagenet'"):
+        memory_accesses(Genotype(normal), IMAGENET)

@@ -30,6 +30,17 @@ def test_splits_are_what_was_asked_for(name: str) -> None:
         assert part.images.max() <= 255
 
 
+def test_exact_shuffled_labels_are_those_of_the_same_images_in_another_order() -> None:
+    sizes = {"train": 9_000, "valid": 200, "test": 300}
+    true, shuffled = (load(name, **sizes, seed=2) for name in ("fashion7", "fashion7-shuffled"))
+    for split in sizes:
+        assert torch.equal(true.splits[split].images, shuffled.splits[split].images)
+    agreeing = (true.splits["train"].labels == shuffled.splits["train"].labels).double().mean().item()
+    assert agreeing == pytest.approx(0.1, abs=0.02)  # chance
+    assert torch.equal(true.splits["test"].labels, shuffled.splits["test"].labels)
+    assert true.source.mean == shuffled.source.mean
+
+
 def test_exact_halves_of_bilevel_search_follow_each_other() -> None:
     """The search images come right after the training images in the drawn order, so the halves are disjoint."""
     halves, whole = load("fashion7", train=150, search=50, seed=4), load("fashion7", train=200, seed=4)

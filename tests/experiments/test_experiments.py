@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 
@@ -29,7 +30,7 @@ from nas_core.trainers.random_search import RandomSearchConfig
 from nas_core.trainers.search_settings import SearchConfig
 
 FIGURES = Path(__file__).parents[2] / "figures"
-PINNED = Path(__file__).with_name("settings.json")
+PINNED = Path(__file__).with_name("keys.csv")
 SEARCHES = [run for run in RUN_IDS if isinstance(configs(run, "laptop", [0])[0], SearchConfig)]
 NAMED = [run for run in SEARCHES if not run.endswith("r")]
 ARCHITECTURES = [run for run in (*wiring.EXPERIMENTS, *snas.EXPERIMENTS) if run in NAMED]  # whose logits learn
@@ -235,13 +236,15 @@ def test_random_search_draws_as_many_cells_as_darts_does():
 
 
 def test_all_settings_are_pinned():
-    """Every setting of every run at every profile. A change has to be meant: run this file to write them anew."""
-    assert json.loads(PINNED.read_text()) == settings()
+    """Every setting of every run at every profile, by its key. A change has to be meant: run this file to write it."""
+    expected = pd.read_csv(PINNED, index_col="run")
+    pd.testing.assert_frame_equal(keys(), expected)
 
 
-def settings():
-    """The settings of seed 0, by run and profile, as JSON has them."""
-    return {run: {profile: configs(run, profile, [0])[0].identity() for profile in PROFILES} for run in RUN_IDS}
+def keys():
+    """The key of seed 0, which counts every setting: a row a run, a column a profile."""
+    rows = {run: {profile: configs(run, profile, [0])[0].key() for profile in PROFILES} for run in RUN_IDS}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("run")
 
 
 def test_committed_keys_are_those_of_the_runs():
@@ -267,4 +270,4 @@ def test_artefacts_name_runs_that_there_are():
 
 
 if __name__ == "__main__":
-    PINNED.write_text(json.dumps(settings(), indent=1) + "\n")
+    keys().to_csv(PINNED)

@@ -69,6 +69,7 @@ def test_what_we_expected_is_not_said_to_be_the_papers() -> None:
     [
         (0.886, "share", "89 %"),
         (0.0123, "share", "1.2 %"),
+        (-0.0003, "share", "0 %"),
         (-5.63, "points", "−5.63 points"),
         (12345.0, "", "12,345"),
         (1.5e-9, "", "1.5 × 10⁻⁹"),

@@ -142,7 +142,8 @@ def readings() -> tuple[Figure, pd.DataFrame]:
 
 def sums_of_paths() -> tuple[Figure, pd.DataFrame]:
     rows = []
-    for k, rho, features in itertools.product((1, 2, 3, 4), (0.0, 0.3, 1.0), ("exact moments", "simulation")):
+    kinds = ("exact moments", "simulation", "trained supernet")
+    for k, rho, features in itertools.product((1, 2, 3, 4), (0.0, 0.3, 1.0), kinds):
         rows.append(("a", k, rho, features, k * 1.001, k))
         law = k * (1 + (k - 1) * rho)
         rows.append(("b", k, rho, features, law * 1.002, law))

@@ -1,0 +1,151 @@
+"""The settings of runs on chains of ProxylessNAS: a search, and the training of what searches found."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from nas_core.cells.latency import TARGETS
+from nas_core.errors import UserError
+from nas_core.trainers.known import settings_if_json
+from nas_core.trainers.methods import ProxylessNAS, Reinforce
+from nas_core.trainers.settings import TAG, Alpha, Data, RunConfig, Settings, Weights, one_of
+
+Digest = Annotated[str, Field(pattern="^[0-9a-f]{12}$", description="names the table of latencies by its content")]
+ChainName = Annotated[str, one_of("chain", TARGETS), Field(description="the chain, as its table of latencies names it")]
+
+
+class LatencyTerm(Settings):
+    """How latency enters the loss of the logits, or the reward."""
+
+    form: Literal["additive", "multiplicative", "reward"] = Field(
+        "additive", description="see nas_core.relaxations.latency; REINFORCE has a discounted reward"
+    )
+    weight: float = Field(ge=0, description="of the latency: a factor, or an exponent")
+    reference: float = Field(gt=1, description="latency that counts as 1, in microseconds for a batch")
+
+
+class SearchedChain(Settings):
+    """The space."""
+
+    name: ChainName
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """No operations of cells."""
+        return ()
+
+
+class ChainSearchConfig(RunConfig):
+    """ProxylessNAS on a chain: weights alone at first, then weights and logits, each on images of their own."""
+
+    trainer: ClassVar[str] = "nas_core.trainers.chain_search:ChainSearch"
+    probes: ClassVar[tuple[str, ...]] = ()
+    keep_weights: ClassVar[bool] = False
+
+    kind: Annotated[Literal["chain search"], TAG] = "chain search"
+    data: Data = Field(description="images")
+    network: SearchedChain = Field(description="the space that is searched")
+    method: ProxylessNAS | Reinforce = Field(discriminator="method", description="the estimator of the gradient")
+    table: Digest
+    latency: LatencyTerm | None = Field(None, description="none: accuracy alone")
+    weights: Weights = Field(description="optimiser of the weights; its cosine spans all epochs")
+    alpha: Alpha = Field(description="optimiser of the logits; ProxylessNAS has no first moment")
+    warm_up: int = Field(ge=0, description="epochs in which the weights alone learn, on paths drawn uniformly")
+    epochs: int = Field(gt=0, description="passes over the training images, the warm-up among them")
+    interval: int = Field(gt=0, description="steps of the weights for one of the logits")
+    batch: int = Field(gt=0, description="images a step of the weights; an incomplete last batch is dropped")
+    search_batch: int = Field(gt=0, description="images a step of the logits")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.method.resource is not None or self.method.remedy is not None:
+            raise UserError(f"run {self.run!r}: resource and remedy are those of cells; a chain has 'latency'")
+        rewarded = self.latency is not None and self.latency.form == "reward"
+        if self.latency is not None and rewarded != isinstance(self.method, Reinforce):
+            raise UserError(f"run {self.run!r}: the form 'reward' is for REINFORCE, which takes no other")
+        if self.warm_up >= self.epochs:
+            raise UserError(f"run {self.run!r}: the warm-up must leave some of the {self.epochs} epochs")
+        if self.data.train < self.batch or self.data.search < self.search_batch:
+            raise UserError(f"run {self.run!r}: a batch needs at least as many images as it has, in either half")
+        return self
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Weight steps in an epoch."""
+        return self.data.train // self.batch
+
+    def cost(self) -> float:
+        """Steps times images times passes times slots."""
+        passes = 3.0 + self.method.samples if isinstance(self.method, Reinforce) else 5.0
+        slots = len(TARGETS[self.network.name].macro.slots)
+        return passes * slots * self.epochs * self.steps_per_epoch * self.batch
+
+
+class ChainTrainingConfig(RunConfig):
+    """Chains trained alone, one after the other: those that searches found, and some drawn uniformly.
+
+    With another seed, the searches ``of`` have that seed, too, unless they are given.
+    """
+
+    trainer: ClassVar[str] = "nas_core.trainers.chain_training:ChainTraining"
+
+    kind: Annotated[Literal["chain training"], TAG] = "chain training"
+    of: tuple[Annotated[ChainSearchConfig, BeforeValidator(settings_if_json)], ...] = Field(
+        (), description="searches whose chains are trained"
+    )
+    data: Data = Field(description="images")
+    network: SearchedChain = Field(description="the space of all of them")
+    table: Digest
+    drawn: int = Field(0, ge=0, description="chains drawn uniformly from the space, and trained as well")
+    weights: Weights = Field(description="optimiser of each chain; the cosine spans its training")
+    epochs: int = Field(gt=0, description="passes over the training images for each chain")
+    batch: int = Field(gt=0, description="images a step; an incomplete last batch is dropped")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if not self.of and not self.drawn:
+            raise UserError(f"run {self.run!r}: there is nothing to train; give searches 'of', or a number 'drawn'")
+        for search in self.of:
+            if search.network != self.network:
+                raise UserError(f"run {self.run!r}: {search.run} searches another chain than {self.network.name!r}")
+        if not self.data.valid or not self.data.test or self.data.search:
+            raise UserError(f"run {self.run!r}: chains are measured on valid and test images, and take none to search")
+        if self.data.train < self.batch:
+            raise UserError(f"run {self.run!r}: a batch of {self.batch} needs at least as many training images")
+        return self
+
+    def but(self, **changes: Any) -> Self:
+        """As of all settings; ``seed`` goes on to the searches."""
+        if "seed" in changes and "of" not in changes:
+            changes["of"] = tuple(search.but(seed=changes["seed"]) for search in self.of)
+        return super().but(**changes)
+
+    @property
+    def steps_per_chain(self) -> int:
+        """Weight steps in the training of one chain."""
+        return self.epochs * (self.data.train // self.batch)
+
+    def cost(self) -> float:
+        """Steps times images times passes times slots."""
+        slots = len(TARGETS[self.network.name].macro.slots)
+        return 2.0 * (len(self.of) + self.drawn) * self.steps_per_chain * self.batch * slots
+
+
+class PredictorConfig(RunConfig):
+    """A small network learns the latency of blocks from what they are; some blocks are held out, drawn by the seed."""
+
+    trainer: ClassVar[str] = "nas_core.trainers.latency_predictor:PredictorTraining"
+
+    kind: Annotated[Literal["latency predictor"], TAG] = "latency predictor"
+    network: SearchedChain = Field(description="whose blocks")
+    table: Digest
+    hidden: int = Field(64, gt=0, description="width of each of two hidden layers")
+    held_out: float = Field(0.25, gt=0, lt=1, description="share of the blocks that are held out")
+    lr: float = Field(0.01, gt=0, description="of Adam, on all other blocks at once")
+    steps: int = Field(gt=0, description="of Adam")
+
+    def cost(self) -> float:
+        """Steps, in the unit of the others."""
+        return 1e3 * self.steps

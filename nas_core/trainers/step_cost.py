@@ -1,0 +1,68 @@
+"""What one step of a search costs, counted: passes, multiply-adds, and bytes kept for backward passes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from nas_core.cells.counts import most_saved_bytes
+from nas_core.trainers.search import Search
+from nas_core.trainers.search_settings import SearchConfig
+
+
+class StepCost(NamedTuple):
+    """``passes``: forward passes through the supernet; ``madds``: multiply-adds of its convolutions and linear layers.
+
+    The multiply-adds are those of all passes, forward and backward, by image of a batch; ``kept``: bytes, at most at
+    any one time.
+    """
+
+    passes: int
+    madds: float
+    kept: int
+
+
+class _MultiplyAdds(TorchDispatchMode):
+    """Adds up the multiply-adds of everything inside, forward and backward.
+
+    PyTorch's own mode cannot be inside of ``autograd.grad``, and its count for the weights of a grouped convolution
+    forgets the groups; so convolutions are counted here.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = 0.0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None) -> Any:
+        options = kwargs or {}
+        result = func(*args, **options)
+        operation = func.overloadpacket
+        if operation is torch.ops.aten.convolution_backward:
+            output, _, weight = args[:3]
+            wanted = args[-1]  # the gradients of input, weight and bias
+            self.total += output.numel() * weight[0].numel() * (wanted[0] + wanted[1])
+        elif operation in flop_registry:
+            self.total += flop_registry[operation](*args, **options, out_val=result) / 2
+        return result
+
+
+def step_cost(config: SearchConfig) -> StepCost:
+    """Of the first step of a search without probes, in the plain formulation: what it takes is not in a kernel of ours.
+
+    The steps of methods that draw paths differ by what they draw.
+    """
+    search = Search(config.but(probes=(), formulation="plain"))
+    passes = 0
+
+    def count(*_: object) -> None:
+        nonlocal passes
+        passes += 1
+
+    search.model.register_forward_pre_hook(count)
+    with _MultiplyAdds() as madds:
+        kept = most_saved_bytes(search.step)
+    return StepCost(passes, madds.total / config.batch, kept)
