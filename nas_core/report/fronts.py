@@ -77,7 +77,7 @@ def draw_generation(children: pd.DataFrame, front: pd.DataFrame, ax: Axes, title
 
 @use_style()
 def draw_pairs(table: pd.DataFrame, ax: Axes, *, left: str, right: str, ylabel: str) -> None:
-    """One line a seed between its values in the columns ``left``, a control, and ``right``; the means as bars across."""
+    """One line a seed between its values in ``left``, a control, and ``right``; the means as bars across."""
     for _, row in table.iterrows():
         ax.plot([0, 1], [row[left], row[right]], color=FAINT, lw=1, marker="o", ms=4, mfc=DARK, mec="white", mew=0.4)
     for place, name in enumerate((left, right)):
