@@ -37,9 +37,9 @@ def worth(table: pd.DataFrame, ax: Axes) -> Axes:
     """
     cells = list(table["cell"].unique())
     rows = table["cell"].map(cells.index)
-    for kind, look in (("network", {"color": PALE, "ms": 2.5}), ("mean", {"color": SERIES[0][0], "ms": 4})):
+    for kind, colour, size in (("network", PALE, 2.5), ("mean", SERIES[0][0], 4)):
         part = table["kind"] == kind
-        ax.plot(table["acc"][part], rows[part], "o", mew=0, ls="none", **look, label=kind, gid=kind)
+        ax.plot(table["acc"][part], rows[part], "o", mew=0, ls="none", color=colour, ms=size, gid=kind)
     ax.set_yticks(range(len(cells)), labels=[cell_name(cell) for cell in cells], size=7)
     ax.set_ylim(len(cells) - 0.5, -0.5)
     ax.tick_params(axis="y", length=0)
@@ -82,7 +82,8 @@ def scores(table: pd.DataFrame, ax: Axes) -> Axes:
 
     ``table``: ``paths``, ``truth`` and ``score`` (points).
     """
-    for paths, rows in table.groupby("paths"):
+    for paths in sorted(table["paths"].unique()):
+        rows = table[table["paths"] == paths]
         colour, _, marker = SERIES[int(paths) - 1]
         look: dict[str, Any] = {"color": colour, "marker": marker, "mec": "white", "mew": 0.4, "ls": "none"}
         ax.plot(rows["truth"], rows["score"], **look, gid=f"paths {paths}")
@@ -106,7 +107,8 @@ def paths_legend(figure: Figure) -> None:
 def in_order(features: pd.DataFrame) -> np.ndarray:
     """The vectors by number of paths, single ones by their operation, (vectors,)."""
     single = features["operations"].where(features["paths"] == 1, "")
-    return np.lexsort([features.index, single, features["paths"]])
+    keys = pd.DataFrame({"paths": features["paths"], "single": single})
+    return np.asarray(keys.reset_index(drop=True).sort_values(["paths", "single"], kind="stable").index)
 
 
 def similarity_table(products: np.ndarray, features: pd.DataFrame) -> pd.DataFrame:
@@ -121,7 +123,8 @@ def groups_of(features: pd.DataFrame) -> dict[str, int]:
     """What stands in a row of the map, and how many vectors of it there are: operations, then numbers of paths."""
     single = features["paths"] == 1
     names = features["operations"].map(NAMES).where(single, features["paths"].map("{} paths".format))
-    return names.iloc[in_order(features)].value_counts(sort=False).to_dict()
+    counts = names.iloc[in_order(features)].value_counts(sort=False)
+    return {str(name): int(count) for name, count in counts.items()}
 
 
 @use_style()
@@ -170,7 +173,8 @@ def fan_table(products: np.ndarray, features: pd.DataFrame) -> pd.DataFrame:
 @use_style()
 def fan(table: pd.DataFrame, ax: Axes) -> Axes:
     """Draw a table of :func:`fan_table`: an arrow from the origin for every vector, its colour the number of paths."""
-    for paths, rows in reversed(list(table.groupby("paths"))):
+    for paths in sorted(table["paths"].unique(), reverse=True):
+        rows = table[table["paths"] == paths]
         colour, _, marker = SERIES[int(paths) - 1]
         for x, y in zip(rows["x"], rows["y"], strict=True):
             ax.plot([0, x], [0, y], color=colour, lw=0.6, alpha=0.6, gid=f"arrow {paths}")
@@ -192,7 +196,8 @@ def similarity_and_fans(
     figure = Figure(figsize=(7.0, 5.2), layout="constrained")
     engine: Any = figure.get_layout_engine()
     engine.set(rect=(0.01, 0, 0.99, 1))
-    above, below = figure.subfigures(2, 1, height_ratios=[1.45, 1])
+    parts: Any = figure.subfigures(2, 1, height_ratios=[1.45, 1])
+    above, below = parts
     for ax, (name, table) in zip(above.subplots(1, len(maps)), maps.items(), strict=True):
         image = similarity_map(table, ax, groups)
         ax.set_title(f"(a) {name}", size=8)
