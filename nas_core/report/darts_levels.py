@@ -1,6 +1,7 @@
 """Pictures of methods side by side: seeds as dots, means with the interval of the claims, and counted costs."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -80,7 +81,7 @@ def draw_panel(ax: Axes, rows: pd.DataFrame) -> None:
         seeds, means = part[part["seed"] != MEAN], part[part["seed"] == MEAN]
         ax.plot(seeds["value"], seeds["place"], "o", color=colour, ms=3, alpha=0.35, mew=0, gid=f"seeds {series}")
         ax.hlines(means["place"], means["low"], means["high"], color=colour, lw=1.4, gid=f"interval {series}")
-        look = {"ls": "", "marker": marker, "ms": 5, "color": colour, "mec": "white", "mew": 0.5}
+        look: dict[str, Any] = {"ls": "", "marker": marker, "ms": 5, "color": colour, "mec": "white", "mew": 0.5}
         ax.plot(means["value"], means["place"], **look, label=str(series), gid=f"mean {series}")
     ax.set_yticks(range(len(names)), labels=names)
     ax.set_ylim(len(names) - 0.5, -0.5)
