@@ -26,9 +26,9 @@ PICKING, RANKING = "recalibrated", "as trained"
 def ranking(record: Record, statistics: str) -> pd.DataFrame:
     """One row a cell: ``score`` inside the supernet and ``truth`` alone, in points, beside ``paths`` and ``madds``."""
     scores = record.table("scores")
-    score = scores[scores["statistics"] == statistics].set_index("cell")["acc"]
+    of_statistics = scores[scores["statistics"] == statistics].set_index("cell")
     table = record.table("truth").set_index("cell")
-    return table.assign(score=100 * score, truth=100 * table["acc_test"])
+    return table.assign(score=100 * of_statistics["acc"], truth=100 * table["acc_test"])
 
 
 def tau(record: Record, statistics: str) -> float:

@@ -39,7 +39,7 @@ def worth(table: pd.DataFrame, ax: Axes) -> Axes:
     rows = table["cell"].map(cells.index)
     for kind, colour, size in (("network", PALE, 2.5), ("mean", SERIES[0][0], 4)):
         part = table["kind"] == kind
-        ax.plot(table["acc"][part], rows[part], "o", mew=0, ls="none", color=colour, ms=size, label=kind, gid=kind)
+        ax.plot(table["acc"][part], rows[part], "o", mew=0, ls="none", color=colour, ms=size, gid=kind)
     ax.set_yticks(range(len(cells)), labels=[cell_name(cell) for cell in cells], size=7)
     ax.set_ylim(len(cells) - 0.5, -0.5)
     ax.tick_params(axis="y", length=0)
@@ -82,8 +82,9 @@ def scores(table: pd.DataFrame, ax: Axes) -> Axes:
 
     ``table``: ``paths``, ``truth`` and ``score`` (points).
     """
-    for paths, rows in table.groupby("paths"):
-        colour, _, marker = SERIES[int(str(paths)) - 1]
+    for paths in sorted(table["paths"].unique()):
+        rows = table[table["paths"] == paths]
+        colour, _, marker = SERIES[int(paths) - 1]
         look: dict[str, Any] = {"color": colour, "marker": marker, "mec": "white", "mew": 0.4, "ls": "none"}
         ax.plot(rows["truth"], rows["score"], **look, gid=f"paths {paths}")
     return ax
@@ -106,7 +107,8 @@ def paths_legend(figure: Figure) -> None:
 def in_order(features: pd.DataFrame) -> np.ndarray:
     """The vectors by number of paths, single ones by their operation, (vectors,)."""
     single = features["operations"].where(features["paths"] == 1, "")
-    return np.lexsort([features.index.to_numpy(), single.to_numpy(), features["paths"].to_numpy()])
+    keys = pd.DataFrame({"paths": features["paths"], "single": single})
+    return np.asarray(keys.reset_index(drop=True).sort_values(["paths", "single"], kind="stable").index)
 
 
 def similarity_table(products: np.ndarray, features: pd.DataFrame) -> pd.DataFrame:
@@ -121,8 +123,8 @@ def groups_of(features: pd.DataFrame) -> dict[str, int]:
     """What stands in a row of the map, and how many vectors of it there are: operations, then numbers of paths."""
     single = features["paths"] == 1
     names = features["operations"].map(NAMES).where(single, features["paths"].map("{} paths".format))
-    counted = names.iloc[in_order(features)].value_counts(sort=False)
-    return {str(name): int(count) for name, count in counted.items()}
+    counts = names.iloc[in_order(features)].value_counts(sort=False)
+    return {str(name): int(count) for name, count in counts.items()}
 
 
 @use_style()
@@ -171,8 +173,9 @@ def fan_table(products: np.ndarray, features: pd.DataFrame) -> pd.DataFrame:
 @use_style()
 def fan(table: pd.DataFrame, ax: Axes) -> Axes:
     """Draw a table of :func:`fan_table`: an arrow from the origin for every vector, its colour the number of paths."""
-    for paths, rows in reversed(list(table.groupby("paths"))):
-        colour, _, marker = SERIES[int(str(paths)) - 1]
+    for paths in sorted(table["paths"].unique(), reverse=True):
+        rows = table[table["paths"] == paths]
+        colour, _, marker = SERIES[int(paths) - 1]
         for x, y in zip(rows["x"], rows["y"], strict=True):
             ax.plot([0, x], [0, y], color=colour, lw=0.6, alpha=0.6, gid=f"arrow {paths}")
         ax.plot(rows["x"], rows["y"], ls="none", marker=marker, color=colour, ms=3, mew=0, gid=f"tips {paths}")

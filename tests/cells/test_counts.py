@@ -12,7 +12,7 @@ from small import generator
 from torch import Tensor, nn
 
 from nas_core.cells.chain import ChainNetwork, Choice, Macro, blocks, slots
-from nas_core.cells.counts import counted, multiply_adds, parameters, saved_bytes
+from nas_core.cells.counts import counted, most_saved_bytes, multiply_adds, parameters, saved_bytes
 from nas_core.cells.evaluation import EVALUATED, EvaluationNetwork
 from nas_core.cells.genotype import released
 from nas_core.cells.mixpath import MixedBottleneck, ParallelNetwork
@@ -205,3 +205,17 @@ def test_property_bytes_kept_by_an_edge(order: list[int], half: int, side: int, 
     ]
     assert kept == sorted(set(kept), reverse=True)
     assert saved_bytes(edge.mixture) == kept[0], "the count repeats"
+
+
+def test_exact_the_most_that_is_kept_is_that_of_graphs_at_the_same_time() -> None:
+    """One after the other: that of the larger; both alive: that of both."""
+    edges = [Edge(4, side, 1, 0) for side in (4, 6)]
+    alone = [saved_bytes(edge.mixture) for edge in edges]
+
+    def one_after_the_other() -> None:
+        for edge in edges:
+            edge.mixture().sum().backward()
+
+    assert most_saved_bytes(edges[1].mixture) == alone[1]
+    assert alone[1] <= most_saved_bytes(one_after_the_other) < sum(alone)
+    assert most_saved_bytes(lambda: [edge.mixture() for edge in edges]) == sum(alone)

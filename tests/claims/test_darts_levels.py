@@ -25,7 +25,8 @@ def searched(run, supernet, child, seed=0):
     rows = []
     for network, acc in (("supernet", supernet), ("child (darts)", child), ("child (argmax)", 0.5)):
         for statistics, shift in (("recalibrated", 0.0), ("as trained", -0.3)):
-            rows.append({"epoch": 1, "network": network, "split": "test", "statistics": statistics, "acc": acc + shift})
+            acc += shift * (network == "supernet")  # so that the gap is another one as trained
+            rows.append({"epoch": 1, "network": network, "split": "test", "statistics": statistics, "acc": acc})
     return Fake(configs(run, "laptop", [seed])[0], tables={"accuracy": pd.DataFrame(rows)})
 
 

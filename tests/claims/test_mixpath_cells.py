@@ -22,7 +22,7 @@ PATHS = np.array([len(cell) - cell.count(None) for cell in VECTORS])
 SINGLE = PATHS == 1
 
 
-def scored(run: str = "M-S4p", seed: int = 0, trained: Any = TRUTH, new: Any = TRUTH, **arrays: np.ndarray) -> Fake:
+def scored(run: str = "M-S4p", seed: int = 0, trained: Any = TRUTH, new: Any = TRUTH, **arrays: Any) -> Any:
     """A record of scores: those ``trained`` and those that are ``new`` by recalibration, each (cells,)."""
     parts = []
     for statistics, values in (("as trained", trained), ("recalibrated", new)):
@@ -33,7 +33,7 @@ def scored(run: str = "M-S4p", seed: int = 0, trained: Any = TRUTH, new: Any = T
     return Fake(configs(run, "laptop", [seed])[0], {name: gram[None] for name, gram in arrays.items()}, tables)
 
 
-def searched(cell: str, seed: int = 0, other: str = CELLS[0]) -> Fake:
+def searched(cell: str, seed: int = 0, other: str = CELLS[0]) -> Any:
     """A record of DARTS that ends with ``cell``, and with ``other`` by the rule that keeps all nodes."""
     table = pd.DataFrame({"rule": ["argmax", "argmax without absence"], "cell": [cell, other]})
     return Fake(configs("M-S4DARTS", "laptop", [seed])[0], tables={"derived": table})
@@ -99,7 +99,7 @@ def test_ranking_is_judged_with_statistics_as_trained(shadow: Any, plain: Any, v
         "M-S4p": [scored("M-S4p", seed, trained=shadow, new=-shadow) for seed in SEEDS],
         "M-S4bnp": [scored("M-S4bnp", seed, trained=plain, new=-plain) for seed in SEEDS],
     }
-    found = evaluate("C-MT2b", records)
+    found: Any = evaluate("C-MT2b", records)
     assert found.verdict == verdict
     assert found.value == pytest.approx(2 if verdict == "holds" else -2)
     assert found.null.value == 0
@@ -125,8 +125,8 @@ def with_cosines(singles: float, sums: float) -> np.ndarray:
     ("singles", "sums", "verdict"), [(0.9, 0.85, "holds"), (0.7, 0.9, "fails"), (0.9, 0.7, "fails")]
 )
 def test_features_are_alike_only_if_operations_and_sums_are(singles: float, sums: float, verdict: str) -> None:
-    products = {"gram_before": with_cosines(singles, sums), "untrained_gram_before": np.eye(len(VECTORS))}
-    found = evaluate("C-MF6a", {"M-S4p": [scored(seed=seed, **products) for seed in SEEDS]})
+    products: Any = {"gram_before": with_cosines(singles, sums), "untrained_gram_before": np.eye(len(VECTORS))}
+    found: Any = evaluate("C-MF6a", {"M-S4p": [scored(seed=seed, **products) for seed in SEEDS]})
     assert found.verdict == verdict
     assert found.value == pytest.approx(min(singles, sums))
     assert found.null.value == 0
@@ -158,7 +158,7 @@ def test_norms_are_even_below_1_2_and_below_those_of_one_batch_norm(shadow: Any,
         "M-S4p": [scored("M-S4p", seed, gram_after=lengths(shadow)) for seed in SEEDS],
         "M-S4bnp": [scored("M-S4bnp", seed, gram_after=lengths(plain)) for seed in SEEDS],
     }
-    found = evaluate("C-MF6b", records)
+    found: Any = evaluate("C-MF6b", records)
     assert found.value == pytest.approx(value)
     assert found.verdict == ("holds" if value <= 1 else "fails")
     assert found.null.value == pytest.approx(max(plain) / min(1.2, max(plain)))

@@ -71,7 +71,7 @@ def test_the_plane_is_that_of_the_singular_vectors_and_has_fixed_signs() -> None
 def test_arrows_of_vectors_in_a_plane_keep_their_lengths() -> None:
     flat = np.random.default_rng(1).normal(size=(len(FEATURES), 2)) @ np.random.default_rng(2).normal(size=(2, 20))
     table = fan_table(flat @ flat.T, FEATURES)
-    assert np.hypot(table["x"], table["y"]).to_numpy() == pytest.approx(np.linalg.norm(flat, axis=1))
+    assert np.hypot(table["x"].to_numpy(), table["y"].to_numpy()) == pytest.approx(np.linalg.norm(flat, axis=1))
     assert table["paths"].tolist() == FEATURES["paths"].tolist()
 
 

@@ -42,11 +42,11 @@ def test_end_to_end_a_search_resumes_bit_for_bit(name: str) -> None:
 
 def test_end_to_end_a_training_resumes_bit_for_bit() -> None:
     config = EXPERIMENTS["N-PROX-alone"].config("N-PROX-alone", "smoke").but(of=(), seed=3)
-    whole = run(ChainTraining(config)).result()
-    first = halfway(ChainTraining(config))
-    second = ChainTraining(config)
-    second.load_state(first.state())
-    assert run(second).result().table("chains").equals(whole.table("chains"))
+    whole, second = run(ChainTraining(config)), ChainTraining(config)
+    second.load_state(halfway(ChainTraining(config)).state())
+    assert run(second).result().table("chains").equals(whole.result().table("chains"))
+    for ours, theirs in zip(second.network.parameters(), whole.network.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
 
 
 def test_end_to_end_the_predictor_resumes_bit_for_bit() -> None:
