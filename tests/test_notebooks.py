@@ -21,6 +21,7 @@ from jupyter_server.services.contents.filemanager import AsyncFileContentsManage
 from nbformat import v4
 
 from nas_core import papers
+from nas_core.claims import CHECKS
 from nas_core.driver import lab
 from nas_core.driver.ledger import ledger, unproven
 from nas_core.experiments import configs
@@ -65,15 +66,17 @@ def test_figure_belongs_to_the_matrix(path: Path) -> None:
 
 
 def test_every_run_of_an_artefact_is_drawn_by_it_or_by_its_parts() -> None:
-    """Or it has trained the networks of a run that is drawn."""
+    """Or it has trained the networks of a run that is drawn, or a claim of the artefact compares with it."""
     drawn: dict[str, set[str]] = {}
     for path in FIGURES:
         runs = {key.partition("-laptop-")[0] for key in json.loads(path.read_text())["runs"]}
         drawn.setdefault(papers.artefact_and_part(path.stem)[0], set()).update(runs)
-    listed = papers.artefacts()["runs"]
+    listed, judged = papers.artefacts()["runs"], papers.claims()["artefact"]
     for artefact, runs in drawn.items():
-        needed = {need.run for run in runs for need in configs(run, "laptop", [0])[0].needs()}
-        assert runs <= set(listed[artefact].split()) <= runs | needed, artefact
+        checks = [CHECKS[claim] for claim in judged.index[judged == artefact] if claim in CHECKS]
+        used = runs.union(*(check.needed for check in checks))
+        needed = {need.run for run in used for need in configs(run, "laptop", [0])[0].needs()}
+        assert runs <= set(listed[artefact].split()) <= used | needed, artefact
 
 
 def test_every_artefact_that_a_notebook_makes_is_committed() -> None:

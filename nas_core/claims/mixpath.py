@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 
 from nas_core.cells.mixpath import subsets
@@ -120,8 +122,8 @@ def path_counts(paths: int, most: int) -> np.ndarray:
 
 def counts_of(record: Record) -> np.ndarray:
     """The number of paths of every combination in a record, (combinations,)."""
-    assert isinstance(record.config, ShadowNormsConfig), f"{record.config.run} looks into no supernet"
-    return path_counts(record.array("path_cov").shape[3], record.config.supernet.paths.most)
+    config = cast(ShadowNormsConfig, record.config)
+    return path_counts(record.array("path_cov").shape[3], config.supernet.paths.most)
 
 
 def silhouette(record: Record, when: str) -> float:
