@@ -67,12 +67,14 @@ class Recomputed(Function):
 
     @staticmethod
     def forward(ctx: Any, output: Tensor, x: Tensor, gates: Tensor, operations: nn.ModuleList) -> Tensor:
+        """``output``, of the active path; ``x``: the edge's input, both (images, channels, height, width)."""
         ctx.operations = operations
         ctx.save_for_backward(x)
         return output.view_as(output)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, Tensor, None]:
+        """The gradient of ``output`` as it is, and the cost <dL/dy, o(x)> of every gate, (K,)."""
         (x,) = ctx.saved_tensors
         (gradient,) = gradients
         with torch.no_grad():
