@@ -7,20 +7,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor
 
 from nas_core.cells.genotype import Genotype
-from nas_core.data import load
 from nas_core.errors import UserError
-from nas_core.trainers.batches import Batches
+from nas_core.trainers.classifier import Classifier, classifier
 from nas_core.trainers.drawn_cells import DrawnCells
-from nas_core.trainers.fitting import Fitting
-from nas_core.trainers.journal import Journal
+from nas_core.trainers.fitting import Fitting, FromScratch
 from nas_core.trainers.result import Result
 from nas_core.trainers.settings import TAG, Data, RunConfig, Weights
-from nas_core.trainers.streams import generators, load_states, states
+from nas_core.trainers.streams import states
 
 STREAMS = ("cells", "init", "weight_data", "augment")
 
@@ -66,62 +63,46 @@ class RandomSearchConfig(RunConfig):
         return float(2 * self.samples * self.steps_per_child * self.batch * edges)
 
 
-class RandomSearch:
-    """A random search that can be stepped, saved and resumed: each step is a weight step of the present network."""
+class RandomSearch(FromScratch):
+    """The training of every drawn cell, one after another, of which the best is kept."""
+
+    config: RandomSearchConfig
 
     def __init__(self, config: RandomSearchConfig) -> None:
-        self.config = config
-        self.data = load(config.data.name, seed=config.seed, **config.data.model_dump(exclude={"name"}))
-        self.streams = generators(config.seed, STREAMS)
-        self.batches = Batches(config.data.train, config.batch, self.streams["weight_data"])
-        self.journal = Journal()
-        self.period = config.steps_per_child
-        self.done, self.total = 0, config.samples * self.period
         self.best, self.best_weights = -1, dict[str, Tensor]()  # the child that is best so far, and its state
-        self.genotype = config.cells.draw(self.streams["cells"])
-        self.fitting = self._fitting()
+        super().__init__(config, STREAMS, networks=config.samples)
 
-    def step(self) -> float:
-        """One weight step; after the last one of a network it is measured and the next one drawn. Returns the loss."""
-        index = self.batches.next()
-        images, labels = self.data.batch("train", index, self.config.device, self.streams["augment"])
-        loss = self.fitting.learn(F.cross_entropy(self.fitting.network(images), labels))
-        self.done += 1
-        if self.done % (self.period // self.config.epochs) == 0:
-            self.fitting.optimiser.end_epoch()
-        if self.done % self.period == 0:
-            self._close_child()
-        return loss
+    def begin(self, number: int) -> Fitting:
+        """Draw the next cell."""
+        self.genotype = self.config.cells.draw(self.streams["cells"])
+        return super().begin(number)
 
-    def _fitting(self) -> Fitting:
-        """The network of the present genotype, untrained."""
-        return Fitting(
+    def network(self, number: int) -> Classifier:
+        """The network of the present genotype."""
+        return classifier(
             self.genotype,
             self.data,
-            self.config.weights,
-            self.config.epochs,
-            device=self.config.device,
             generator=self.streams["init"],
             channels=self.config.cells.channels,
             layers=self.config.cells.layers,
         )
 
-    def _close_child(self) -> None:
-        """Measure the trained network, keep it if it is the best so far, and draw the next one."""
-        child = self.done // self.period - 1
+    def close(self, number: int) -> None:
+        """Measure the trained network, and keep it if it is the best so far."""
         counts = self.fitting.counts()
         self.journal.add_genotype("children", self.genotype)
         self.journal.add_row(
-            "children", child=child, acc=self.fitting.accuracy("valid"), params=counts.params, madds=counts.madds
+            "children",
+            child=number,
+            acc=self.fitting.accuracy("valid"),
+            params=counts.params,
+            madds=counts.madds,
         )
-        if self._is_best(child):
-            self.best = child
-            self.best_weights = self.fitting.trained()
+        if self._is_best(number):
+            self.best = number
+            self.best_weights = self.fitting.network.trained()
             if self.config.data.test:
-                self.journal.rows["best"] = [{"child": child, "acc": self.fitting.accuracy("test")}]
-        if self.done < self.total:
-            self.genotype = self.config.cells.draw(self.streams["cells"])
-            self.fitting = self._fitting()
+                self.journal.rows["best"] = [{"child": number, "acc": self.fitting.accuracy("test")}]
 
     def _is_best(self, child: int) -> bool:
         """By validation accuracy; of equal ones the earlier."""
@@ -146,19 +127,16 @@ class RandomSearch:
         self.done, self.best = state["done"], state["best"]
         self.best_weights = {name: value.clone() for name, value in state["best_weights"].items()}
         self.genotype = Genotype.from_json(state["genotype"])
-        self.fitting = self._fitting()
+        self.fitting = super().begin(self.done // self.per_training)
         self.fitting.load_state(state["fitting"])
-        self.batches.load_state(state["batches"])
-        self.journal.load_state(state["journal"])
-        load_states(self.streams, state["streams"])
+        self.load_rest(state)
 
     def result(self) -> Result:
         """Table ``children`` (validation accuracy, parameters, multiply-adds), genotypes, the ``best`` one's weights.
 
         With test images, the table ``best`` has its test accuracy.
         """
-        if self.done != self.total:
-            raise RuntimeError(f"the random search has done {self.done} of {self.total} steps")
+        self.check_done()
         result = self.journal.result(self.best_weights)
         result.genotypes["best"] = [result.genotypes["children"][self.best]]
         return result

@@ -19,6 +19,7 @@ from nas_core.cells.sizes import Size, counts_with_tower
 from nas_core.data import Dataset, load
 from nas_core.errors import UserError, choose
 from nas_core.trainers.batches import Batches
+from nas_core.trainers.classifier import classifier
 from nas_core.trainers.fitting import Fitting
 from nas_core.trainers.journal import Journal
 from nas_core.trainers.result import Result
@@ -38,18 +39,16 @@ class Retraining:
         self.genotype = genotype_of(config, needed or {}, self.streams["cells"])
         if config.network.auxiliary:
             _check_tower(config, self.genotype, self.data)
-        self.fitting = Fitting(
+        network = classifier(
             self.genotype,
             self.data,
-            config.weights,
-            config.epochs,
-            device=config.device,
             generator=self.streams["init"],
             channels=config.network.channels,
             layers=config.network.layers,
             stem=config.network.stem,
             auxiliary=config.network.auxiliary > 0,
         )
+        self.fitting = Fitting(network, self.data, config.weights, config.epochs, device=config.device)
         self.batches = Batches(config.data.train, config.batch, self.streams["weight_data"])
         self.journal = Journal()
         self.losses: list[float] = []  # of the steps of this epoch
@@ -115,7 +114,7 @@ class Retraining:
         """Tables ``accuracy`` and ``losses`` (by epoch) and ``network`` (its size), the genotype, the final weights."""
         if self.done != self.total:
             raise RuntimeError(f"the retraining has done {self.done} of {self.total} steps")
-        return self.journal.result(self.fitting.trained())
+        return self.journal.result(self.fitting.network.trained())
 
 
 def genotype_of(config: RetrainingConfig, needed: Mapping[str, Result], generator: Generator) -> Genotype:
