@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
+from functools import singledispatch
 
 from nas_core import data
 from nas_core.trainers.cell_scores import CellScoresConfig
@@ -10,10 +12,10 @@ from nas_core.trainers.cells_alone import CellsAloneConfig
 from nas_core.trainers.chain_child_settings import ChainChildConfig
 from nas_core.trainers.chain_settings import ChainSearchConfig, ChainTrainingConfig, LatencyTerm, PredictorConfig
 from nas_core.trainers.cost_probe import CostProbeConfig
-from nas_core.trainers.detection_settings import DetectionConfig, Scenes
+from nas_core.trainers.detection_settings import Coco, DetectionConfig, Scenes
 from nas_core.trainers.enas_settings import ControllerConfig
 from nas_core.trainers.front_settings import FrontConfig
-from nas_core.trainers.methods import DARTS, DSNAS, SNAS, ProxylessNAS, Reinforce, SecondOrder, Uniform
+from nas_core.trainers.methods import DARTS, SNAS, Method, ProxylessNAS, Reinforce, SecondOrder, Uniform
 from nas_core.trainers.multipath_settings import MultiPathConfig
 from nas_core.trainers.parallel_search import ParallelSearchConfig
 from nas_core.trainers.retraining_settings import RetrainingConfig
@@ -48,91 +50,19 @@ def sentences(parts: Sequence[str]) -> str:
     return " ".join(f"{part[0].upper()}{part[1:]}." for part in said)
 
 
-def method_name(config: RunConfig) -> str:
-    """What a paper calls the method of a run."""
-    if isinstance(config, ControllerConfig):
-        return "ENAS"
-    if isinstance(config, RetrainingConfig):
-        return "retraining"
-    if isinstance(config, DetectionConfig):
-        return f"RetinaNet on {config.backbone.title}"
-    if isinstance(config, CostProbeConfig):
-        return "costs before training" if config.after is None else "costs after training"
-    if isinstance(config, MultiPathConfig):
-        return f"MixPath with at most {config.paths.most} paths and {NORMS[config.paths.norms]}"
-    if isinstance(config, ShadowNormsConfig):
-        before = " before training" if config.state == "untrained" else ""
-        return f"{method_name(config.supernet)}{before}"
-    if isinstance(config, CellScoresConfig):
-        return method_name(config.after)
-    if isinstance(config, CellsAloneConfig):
-        return "every cell alone"
-    if isinstance(config, ParallelSearchConfig):
-        return f"DARTS, {LEVELS['bi-level']}"
-    if isinstance(config, ChainTrainingConfig):
-        return "chains trained alone"
-    if isinstance(config, PredictorConfig):
-        return "a predictor of latency"
-    if isinstance(config, ChainChildConfig):
-        return CHILDREN[config.pick]
-    if isinstance(config, FrontConfig):
-        return FRONTS[config.algorithm]
-    if not isinstance(config, SearchConfig | ChainSearchConfig):
-        return "random search"
-    method = config.method
-    term = getattr(config, "latency", None)
-    if isinstance(term, LatencyTerm):
-        return f"ProxylessNAS with latency in its loss, {term.form}"
-    match method:
-        case SNAS():
-            return "SNAS" if method.resource is None else "SNAS with a resource constraint"
-        case DSNAS():
-            return "DSNAS"
-        case SecondOrder():
-            return "DARTS, second order"
-        case DARTS():
-            return f"DARTS, {LEVELS[method.levels]}"
-        case ProxylessNAS(paths="all"):
-            return "ProxylessNAS, all paths"
-        case ProxylessNAS():
-            return "ProxylessNAS"
-        case Reinforce():
-            return "REINFORCE"
-        case Uniform():
-            return "single paths drawn uniformly"
-    return type(method).__name__
-
-
 def plural(count: int, thing: str) -> str:
     """``1 seed``, ``8,000 images``."""
     return f"{count:,} {thing}{'' if count == 1 else 's'}"
 
 
 def _group(config: RunConfig, seeds: int) -> str:
-    sizes = [_images(source) for source in config.images()[:1]]
-    if isinstance(config, DetectionConfig) and isinstance(config.pictures, Scenes):
-        sizes = [f"{config.pictures.train:,} scenes"]
-    trained = _trained(config)
-    epochs = getattr(trained, "epochs", None)
+    sizes = seen(config)
+    epochs = getattr(trained(config), "epochs", None)
     if epochs:
         sizes.append(plural(epochs, "epoch"))
-    if isinstance(config, CostProbeConfig):
-        sizes.append(f"{config.networks * config.batches:,} batches")
-    if isinstance(config, FrontConfig):
-        sizes.append(plural((2 + config.generations) * config.size, "evaluation"))
+    sizes += amounts(config)
     sizes.append(plural(seeds, "seed"))
     return f"{method_name(config)} ({', '.join(sizes)})"
-
-
-def _trained(config: RunConfig) -> RunConfig | None:
-    """The run that trains what a run is about, itself or another one; None if nothing is trained."""
-    if isinstance(config, CostProbeConfig | CellScoresConfig):
-        return config.after
-    if isinstance(config, ShadowNormsConfig):
-        return config.supernet if config.state == "trained" else None
-    if isinstance(config, FrontConfig):
-        return config.after
-    return config
 
 
 def _images(source: Data) -> str:
@@ -145,15 +75,205 @@ def _data_names(configs: Iterable[RunConfig]) -> list[str]:
     """The data sets with the size of their images, each once."""
     names: dict[str, None] = {}
     for config in configs:
-        if isinstance(config, DetectionConfig) and not config.images():
-            names["COCO"] = None
-        for source in config.images():
-            loaded = data.load(source.name, train=source.train, search=source.search)
-            height, width = loaded.size
-            names[f"{loaded.source.title}, {height} × {width} pixels"] = None
+        names.update(dict.fromkeys(data_names(config)))
     return list(names)
 
 
 def _scale(configs: Iterable[RunConfig]) -> str:
     """That a picture comes from a profile that proves paths and shows nothing."""
     return " (a test of the path, not a result)" if any(config.profile == "smoke" for config in configs) else ""
+
+
+@singledispatch
+def method_name(config: RunConfig) -> str:
+    """What a paper calls the method of a run.
+
+    Every kind of settings registers its own words. One that has none is called by its class: ``RandomSearchConfig`` is
+    a "random search".
+    """
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(config).__name__.removesuffix("Config")).lower()
+
+
+@singledispatch
+def trained(config: RunConfig) -> RunConfig | None:
+    """The run that trains what a run is about: by default itself; None if nothing is trained."""
+    return config
+
+
+@singledispatch
+def seen(config: RunConfig) -> list[str]:
+    """How many images the run sees: "8,000 images"; empty where it sees none."""
+    return [_images(source) for source in config.images()[:1]]
+
+
+@singledispatch
+def data_names(config: RunConfig) -> list[str]:
+    """The data sets that the run sees, with the size of their images."""
+    names = []
+    for source in config.images():
+        loaded = data.load(source.name, train=source.train, search=source.search)
+        height, width = loaded.size
+        names.append(f"{loaded.source.title}, {height} × {width} pixels")
+    return names
+
+
+@singledispatch
+def amounts(config: RunConfig) -> list[str]:
+    """How much there is of what a kind of run counts besides images, epochs and seeds: "50 evaluations"."""
+    return []
+
+
+@singledispatch
+def in_search(method: Method) -> str:
+    """What a paper calls a method of the search loop."""
+    return type(method).__name__
+
+
+@method_name.register
+def _(config: SearchConfig) -> str:
+    return in_search(config.method)
+
+
+@in_search.register
+def _(method: SNAS) -> str:
+    return "SNAS" if method.resource is None else "SNAS with a resource constraint"
+
+
+@in_search.register
+def _(method: DARTS) -> str:
+    return f"DARTS, {LEVELS[method.levels]}"
+
+
+@in_search.register
+def _(method: SecondOrder) -> str:
+    return "DARTS, second order"
+
+
+@in_search.register
+def _(method: ProxylessNAS) -> str:
+    return "ProxylessNAS, all paths" if method.paths == "all" else "ProxylessNAS"
+
+
+@in_search.register
+def _(method: Reinforce) -> str:
+    return "REINFORCE"
+
+
+@in_search.register
+def _(method: Uniform) -> str:
+    return "single paths drawn uniformly"
+
+
+@method_name.register
+def _(config: ControllerConfig) -> str:
+    return "ENAS"
+
+
+@method_name.register
+def _(config: RetrainingConfig) -> str:
+    return "retraining"
+
+
+@method_name.register
+def _(config: CostProbeConfig) -> str:
+    return "costs before training" if config.after is None else "costs after training"
+
+
+@trained.register
+def _(config: CostProbeConfig) -> RunConfig | None:
+    return config.after
+
+
+@amounts.register
+def _(config: CostProbeConfig) -> list[str]:
+    return [f"{config.networks * config.batches:,} batches"]
+
+
+@method_name.register
+def _(config: ChainSearchConfig) -> str:
+    if isinstance(config.latency, LatencyTerm):
+        return f"ProxylessNAS with latency in its loss, {config.latency.form}"
+    return in_search(config.method)
+
+
+@method_name.register
+def _(config: ChainTrainingConfig) -> str:
+    return "chains trained alone"
+
+
+@method_name.register
+def _(config: PredictorConfig) -> str:
+    return "a predictor of latency"
+
+
+@method_name.register
+def _(config: ParallelSearchConfig) -> str:
+    return f"DARTS, {LEVELS['bi-level']}"
+
+
+@method_name.register
+def _(config: CellsAloneConfig) -> str:
+    return "every cell alone"
+
+
+@method_name.register
+def _(config: MultiPathConfig) -> str:
+    return f"MixPath with at most {config.paths.most} paths and {NORMS[config.paths.norms]}"
+
+
+@method_name.register
+def _(config: ShadowNormsConfig) -> str:
+    before = " before training" if config.state == "untrained" else ""
+    return f"{method_name(config.supernet)}{before}"
+
+
+@trained.register
+def _(config: ShadowNormsConfig) -> RunConfig | None:
+    return config.supernet if config.state == "trained" else None
+
+
+@method_name.register
+def _(config: CellScoresConfig) -> str:
+    return method_name(config.after)
+
+
+@trained.register
+def _(config: CellScoresConfig) -> RunConfig | None:
+    return config.after
+
+
+@method_name.register
+def _(config: FrontConfig) -> str:
+    return FRONTS[config.algorithm]
+
+
+@trained.register
+def _(config: FrontConfig) -> RunConfig | None:
+    return config.after
+
+
+@amounts.register
+def _(config: FrontConfig) -> list[str]:
+    return [plural((2 + config.generations) * config.size, "evaluation")]
+
+
+@method_name.register
+def _(config: ChainChildConfig) -> str:
+    return CHILDREN[config.pick]
+
+
+@method_name.register
+def _(config: DetectionConfig) -> str:
+    return f"RetinaNet on {config.backbone.title}"
+
+
+@seen.register
+def _(config: DetectionConfig) -> list[str]:
+    return [f"{config.pictures.train:,} scenes"] if isinstance(config.pictures, Scenes) else []
+
+
+@data_names.register
+def _(config: DetectionConfig) -> list[str]:
+    if isinstance(config.pictures, Coco):
+        return ["COCO"]
+    return data_names.dispatch(RunConfig)(config)

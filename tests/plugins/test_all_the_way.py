@@ -52,6 +52,10 @@ def test_end_to_end_from_settings_to_a_saved_figure(store: Path, tmp_path: Path,
     saved = tmp_path / "out" / "own" / "OWN-F1"
     content = json.loads(saved.with_suffix(".json").read_text())
     assert content["dataset"] == "Stripes 5x7, 70 images"
+    assert content["caption"] == (
+        "Relaxed (70 images, 4 epochs, 2 seeds); the most frequent label (70 images, 2 seeds) "
+        "on Stripes, 5 × 7 pixels (a test of the path, not a result)."
+    )
     assert content["claims"][0]["id"] == "OWN-C1"
     assert content["claims"][0]["value"] == pytest.approx(verdict.value)
     assert set(content["runs"]) == {config.key() for config in asked}
