@@ -88,8 +88,8 @@ def _scale(configs: Iterable[RunConfig]) -> str:
 def method_name(config: RunConfig) -> str:
     """What a paper calls the method of a run.
 
-    Every kind of settings registers its own words. One that has none is called by its class: ``RandomSearchConfig`` is
-    a "random search".
+    Every kind of settings registers its own words, by :func:`called` or below ``@method_name.register``. One that has
+    none is called by its class: ``RandomSearchConfig`` is a "random search".
     """
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(config).__name__.removesuffix("Config")).lower()
 
@@ -129,6 +129,22 @@ def in_search(method: Method) -> str:
     return type(method).__name__
 
 
+def called(kind: type[RunConfig], words: str) -> None:
+    """Let :func:`method_name` call all runs of a kind alike."""
+    method_name.register(kind, lambda config: words)
+
+
+called(ControllerConfig, "ENAS")
+called(RetrainingConfig, "retraining")
+called(ChainTrainingConfig, "chains trained alone")
+called(PredictorConfig, "a predictor of latency")
+called(CellsAloneConfig, "every cell alone")
+called(ParallelSearchConfig, f"DARTS, {LEVELS['bi-level']}")
+in_search.register(SecondOrder, lambda method: "DARTS, second order")
+in_search.register(Reinforce, lambda method: "REINFORCE")
+in_search.register(Uniform, lambda method: "single paths drawn uniformly")
+
+
 @method_name.register
 def _(config: SearchConfig) -> str:
     return in_search(config.method)
@@ -145,33 +161,8 @@ def _(method: DARTS) -> str:
 
 
 @in_search.register
-def _(method: SecondOrder) -> str:
-    return "DARTS, second order"
-
-
-@in_search.register
 def _(method: ProxylessNAS) -> str:
     return "ProxylessNAS, all paths" if method.paths == "all" else "ProxylessNAS"
-
-
-@in_search.register
-def _(method: Reinforce) -> str:
-    return "REINFORCE"
-
-
-@in_search.register
-def _(method: Uniform) -> str:
-    return "single paths drawn uniformly"
-
-
-@method_name.register
-def _(config: ControllerConfig) -> str:
-    return "ENAS"
-
-
-@method_name.register
-def _(config: RetrainingConfig) -> str:
-    return "retraining"
 
 
 @method_name.register
@@ -194,26 +185,6 @@ def _(config: ChainSearchConfig) -> str:
     if isinstance(config.latency, LatencyTerm):
         return f"ProxylessNAS with latency in its loss, {config.latency.form}"
     return in_search(config.method)
-
-
-@method_name.register
-def _(config: ChainTrainingConfig) -> str:
-    return "chains trained alone"
-
-
-@method_name.register
-def _(config: PredictorConfig) -> str:
-    return "a predictor of latency"
-
-
-@method_name.register
-def _(config: ParallelSearchConfig) -> str:
-    return f"DARTS, {LEVELS['bi-level']}"
-
-
-@method_name.register
-def _(config: CellsAloneConfig) -> str:
-    return "every cell alone"
 
 
 @method_name.register

@@ -19,7 +19,7 @@ from nas_core.data import load
 from nas_core.data.own import from_arrays
 from nas_core.experiments import EXPERIMENTS
 from nas_core.experiments.recipe import Experiment, Size, darts_search
-from nas_core.experiments.words import method_name
+from nas_core.experiments.words import called
 from nas_core.papers import ARTEFACTS, CLAIMS, Artefact, Claim
 from nas_core.relaxations import RELAXATIONS, Relaxation, through_softmax
 from nas_core.report.style import STYLES, OpStyle
@@ -101,9 +101,7 @@ class GuessConfig(RunConfig):
         return float(self.data.train)
 
 
-@method_name.register
-def _(config: GuessConfig) -> str:
-    return "the most frequent label"
+called(GuessConfig, "the most frequent label")
 
 
 class Guess:
