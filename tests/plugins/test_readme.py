@@ -12,6 +12,7 @@ import nas_core.runs
 from nas_core import plugins
 from nas_core.data import load
 from nas_core.experiments import configs
+from nas_core.trainers.kinds import kinds
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -21,6 +22,15 @@ def block(start: str) -> str:
     blocks = re.findall(r"^```python\n(.*?)^```$", README.read_text("utf8"), re.DOTALL | re.MULTILINE)
     (found,) = [text for text in blocks if text.startswith(start)]
     return found
+
+
+def test_the_table_of_kinds_of_runs() -> None:
+    """Every kind of the package, its class of settings, and a run of it."""
+    rows = re.findall(r"^\| ([\w -]+) \| `(\w+Config)` \|.*\| `([\w-]+)` \|$", README.read_text("utf8"), re.MULTILINE)
+    own = {tag: cls for tag, cls in kinds().items() if cls.__module__.startswith("nas_core.")}
+    assert {tag: name for tag, name, _ in rows} == {tag: cls.__name__ for tag, cls in own.items()}
+    for tag, _, run in rows:
+        assert type(configs(run, "laptop")[0]) is own[tag], run
 
 
 def test_the_recipe_for_a_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
