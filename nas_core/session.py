@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -18,7 +19,7 @@ from nas_core.experiments.words import described, sentences
 from nas_core.files import check_can_write
 from nas_core.parameters import check_injected
 from nas_core.report import Verdicts
-from nas_core.runs import Record, obtain
+from nas_core.runs import Record, RunsFailed, obtain
 from nas_core.runs.progress import bar
 from nas_core.trainers.cost_probe import CostProbeConfig
 from nas_core.trainers.enas_settings import ControllerConfig
@@ -77,14 +78,29 @@ class Session:
     def records(self, run: str) -> list[Record]:
         """The records of a run, one per seed; what is missing is computed, the rest is read.
 
+        At smoke, where runs are shorter than the start of a worker, all runs of the notebook come with the first one.
         A run that artefacts.csv does not give to an artefact of this notebook is a :class:`UserError`: the driver
         would not have computed it before.
         """
         if run not in self._records:
             self._check_listed(run)
-            echo = print if self._watched else _silent  # the driver has said where records come from
-            self._records[run] = obtain(self.choice.configs(run), progress=self._watched, echo=echo)
+            self._fetch(run)
         return list(self._records[run])
+
+    def _fetch(self, run: str) -> None:
+        if self.profile == "smoke" and not self._records:
+            with suppress(RunsFailed):  # of a run that fails, who asks for it hears
+                self._obtain(papers.runs_of(self.notebook))
+        if run not in self._records:
+            self._obtain([run])
+
+    def _obtain(self, runs: Sequence[str]) -> None:
+        configs: list[RunConfig] = []
+        for run in runs:
+            configs += self.choice.configs(run)
+        echo = print if self._watched else _silent  # the driver has said where records come from
+        for record in obtain(configs, progress=self._watched, echo=echo):
+            self._records.setdefault(record.config.run, []).append(record)
 
     def progress(self, steps: int, label: str) -> Iterable[int]:
         """The numbers 0 to ``steps`` - 1, with a progress bar where a person is watching; for live miniatures."""

@@ -19,7 +19,7 @@ from nas_core.claims import CHECKS, Verdict
 from nas_core.claims.check import Check
 from nas_core.errors import UserError
 from nas_core.experiments import RUN_IDS, TUNING_SEEDS, configs, reporting_seeds
-from nas_core.runs import Record, progress
+from nas_core.runs import Record, RunsFailed, progress
 from nas_core.session import Session
 from nas_core.trainers.methods import Exact, SecondOrder
 from nas_core.trainers.result import Result
@@ -98,12 +98,34 @@ def test_paths_are_shown_relative_to_the_checkout() -> None:
 
 
 def test_records_come_once_one_per_seed(obtained: list, capsys: pytest.CaptureFixture[str]) -> None:
-    s = Session("06_wiring_evolution", profile="smoke", seeds=[5, 6])
+    s = Session("06_wiring_evolution", profile="laptop", seeds=[5, 6])
     first, again = s.records("W-DSNAS8"), s.records("W-DSNAS8")
     assert [record.config.seed for record in first] == [5, 6]
     assert first == again
     assert obtained == [(["W-DSNAS8", "W-DSNAS8"], True)]
     assert "said by the store" in capsys.readouterr().out
+
+
+def test_at_smoke_all_runs_of_a_notebook_come_with_the_first_one(obtained: list) -> None:
+    s = Session("06_wiring_evolution", profile="smoke", seeds=[5, 6])
+    (first, _), (other, _) = s.records("W-DSNAS8"), s.records("W-DARTS8")
+    assert [record.config.run for record in (first, other)] == ["W-DSNAS8", "W-DARTS8"]
+    ((asked, _),) = obtained
+    assert sorted(asked) == sorted(2 * papers.runs_of("06_wiring_evolution"))
+
+
+def test_of_a_run_that_fails_at_smoke_hears_who_asks_for_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def obtain(configs: Sequence[RunConfig], **_: Any) -> list[Record]:
+        failures = {config.key(): "too bad" for config in configs if config.run == "W-DARTS8"}
+        if failures:
+            raise RunsFailed(failures, {})
+        return [Record(config, tmp_path, {}, Result()) for config in configs]
+
+    monkeypatch.setattr(session, "obtain", obtain)
+    s = Session("06_wiring_evolution", profile="smoke")
+    assert len(s.records("W-DSNAS8")) == 2
+    with pytest.raises(RunsFailed, match="too bad"):
+        s.records("W-DARTS8")
 
 
 def test_under_the_driver_nobody_watches(

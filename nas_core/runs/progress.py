@@ -11,6 +11,7 @@ from nas_core.runs.store import folder_of
 from nas_core.trainers.settings import RunConfig
 
 FORMAT = "{percentage:3.0f}%|{bar:20}| {elapsed}, {remaining} left{postfix}"
+REFRESH = 1.0  # seconds between two looks of a bar: what executes a notebook may read them only when a cell has ended
 
 
 def watched() -> bool:
@@ -52,7 +53,7 @@ class Line:
 def bar(iterable: Any = None, **settings: Any) -> tqdm:
     """A progress bar of which nothing stays."""
     stream = Line() if in_notebook() else sys.stderr
-    return tqdm(iterable, **settings, file=stream, leave=False)
+    return tqdm(iterable, **settings, file=stream, leave=False, mininterval=REFRESH)
 
 
 class Progress:
@@ -86,7 +87,8 @@ class Progress:
             if beat is not None:
                 steps.append(f"{config.run} s{config.seed} {beat.done}/{beat.total}")
                 self._advance(config, beat.done / beat.total, beat.first / beat.total)
-        self.bar.set_postfix_str(", ".join(steps))
+        self.bar.set_postfix_str(", ".join(steps), refresh=False)
+        self.bar.update(0)
 
     def end(self, config: RunConfig, failure: str | None) -> None:
         """A run is done, or has failed."""

@@ -275,6 +275,26 @@ def test_the_bar_follows_runs_in_this_process_and_in_workers(root: Path, capsys,
             assert re.search(rf"left, .*T-JOBS{jobs} s{seed} \d+/15", shown)
 
 
+def test_a_bar_in_a_notebook_is_drawn_rarely(root: Path, monkeypatch) -> None:
+    """What executes a notebook may keep no more than a thousand messages of a cell."""
+    drawn: list[str] = []
+
+    class Output:
+        def update(self, data: dict[str, str], raw: bool) -> None:
+            drawn.append(data["text/plain"])
+
+    monkeypatch.setattr(tqdm, "monitor_interval", 0)
+    monkeypatch.setattr("nas_core.runs.progress.in_notebook", lambda: True)
+    monkeypatch.setattr("IPython.display.display", lambda *_, **__: Output())
+    config = toy.ToyConfig()
+    bar = Progress([config], True, print)  # type: ignore[list-item]
+    bar.begin(config)
+    for _ in range(20):
+        bar.look()
+    assert drawn == []
+    bar.close()
+
+
 def test_kill_9_of_the_whole_command_ends_its_workers_and_the_same_command_goes_on(obtain, root, monkeypatch) -> None:
     configs = [toy.ToyConfig(seed=s) for s in (0, 1)]
     with monkeypatch.context() as patch:
