@@ -108,7 +108,14 @@ class _Row:
     def _box(self, box: Box, span: tuple[float, float]) -> None:
         middle = sum(span) / 2
         tint = TINTS.get(box.kind, "white")
-        self.sheet.box(middle, self.y, span[1] - span[0], BOX, tint, f"module {self.number} {box.name}")
+        self.sheet.box(
+            middle,
+            self.y,
+            span[1] - span[0],
+            BOX,
+            tint,
+            f"module {self.number} {box.name}",
+        )
         self.sheet.text(middle, self.y + 0.09 * bool(box.detail), box.name, weight="bold")
         self.sheet.text(middle, self.y - 0.1, box.detail, size=FONT - 0.5, color=GREY)
 
@@ -118,7 +125,14 @@ class _Row:
             self.sheet.text(x + side * 0.04, self.y, end, ha="left" if side > 0 else "right")
             return
         face = FACES["intermediate"]
-        circle = Circle((x + side * NODE, self.y), NODE, fc=face, ec=DARK, lw=0.9, gid=f"node {self.number} {end}")
+        circle = Circle(
+            (x + side * NODE, self.y),
+            NODE,
+            fc=face,
+            ec=DARK,
+            lw=0.9,
+            gid=f"node {self.number} {end}",
+        )
         circle.set(transform=self.sheet.transform, clip_on=False)
         self.sheet.ax.add_patch(circle)
         self.sheet.text(x + side * NODE, self.y, end, color=ink(face))

@@ -49,13 +49,29 @@ def draw_two_paths(topology: Topology, terms: Mapping[int, Sequence[float]]) -> 
 def _write_terms(ax: Axes, formula: str, terms: Mapping[int, Sequence[float]]) -> None:
     """A formula and below it what it gives for every edge."""
     ax.set_axis_off()
-    ax.text(0.5, 0.95, formula, size=9, ha="center", va="top", transform=ax.transAxes)
+    ax.text(
+        0.5,
+        0.95,
+        formula,
+        size=9,
+        ha="center",
+        va="top",
+        transform=ax.transAxes,
+    )
     for row, (edge, parts) in enumerate(terms.items()):
         line = f"edge {edge}:  {thousandths(sum(parts))}"
         if len(parts) > 1:
             written = " + ".join(f"({thousandths(part)})" for part in parts)
             line = f"edge {edge}:  {written} = {thousandths(sum(parts))}"
-        ax.text(0.5, 0.66 - 0.21 * row, line, size=FONT, ha="center", va="top", transform=ax.transAxes)
+        ax.text(
+            0.5,
+            0.66 - 0.21 * row,
+            line,
+            size=FONT,
+            ha="center",
+            va="top",
+            transform=ax.transAxes,
+        )
 
 
 @use_style()
@@ -78,7 +94,14 @@ def draw_gradient_and_cost(
     left.set_title("(a) gradient of the weights on edge 0, norms", pad=PAD)
     left.legend(handles=flow_handles(paths), loc="lower right", bbox_to_anchor=(1.02, -0.04))
     written = {step: thousandths(cost) for step, cost in costs.items()}
-    draw_flow(right, topology, {"cost": list(costs)}, texts={"cost": written}, stops={"cost": stops}, labels=False)
+    draw_flow(
+        right,
+        topology,
+        {"cost": list(costs)},
+        texts={"cost": written},
+        stops={"cost": stops},
+        labels=False,
+    )
     right.set_title("(b) costs in 10⁻³", pad=PAD)
     return figure
 
@@ -126,7 +149,14 @@ def draw_small_cells(topologies: Sequence[Topology], costs: pd.DataFrame, norms:
             if over_1 or (target, source) != (1, 0):
                 paid[target, source] = thousandths(cost)
         texts = {"gradient": {(1, 0): f"{norms[topology.name]:.2f}"}, "cost": paid}
-        draw_flow(ax, topology, flows, texts=texts, stops={"cost": [(2, 1)]}, labels=False)
+        draw_flow(
+            ax,
+            topology,
+            flows,
+            texts=texts,
+            stops={"cost": [(2, 1)]},
+            labels=False,
+        )
         ax.set_title(f"{topology.name} cell: edge (0,1) costs {thousandths(of_cell[1, 0])}")
     for ax in axes[0]:
         ax.set_ylim(axes[0][0].get_ylim())  # so that both stand at one height

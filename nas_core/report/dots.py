@@ -20,8 +20,24 @@ def dots(table: pd.DataFrame, ax: Axes, *, rows: str, series: str) -> Axes:
         colour, _, marker = SERIES[index % len(SERIES)]
         of_group = table[table[series] == group]
         places = [height * names.index(name) + index for name in of_group[rows]]
-        ax.hlines(places, of_group["low"], of_group["high"], color=colour, lw=1.4, gid=f"interval {group}")
-        ax.plot(of_group["mean"], places, ls="", marker=marker, color=colour, mec="white", mew=0.4, label=str(group))
+        ax.hlines(
+            places,
+            of_group["low"],
+            of_group["high"],
+            color=colour,
+            lw=1.4,
+            gid=f"interval {group}",
+        )
+        ax.plot(
+            of_group["mean"],
+            places,
+            ls="",
+            marker=marker,
+            color=colour,
+            mec="white",
+            mew=0.4,
+            label=str(group),
+        )
     ax.set_yticks([height * place + (len(groups) - 1) / 2 for place in range(len(names))], labels=names)
     ax.set_ylim(height * len(names) - 1.4, -0.6)
     ax.tick_params(axis="y", length=0)

@@ -54,12 +54,42 @@ def kind_curves(table: pd.DataFrame, ax: Axes | None = None, *, ylabel: str = ""
     for index, (name, rows) in enumerate(table.groupby("curve", sort=False)):
         colour, line, marker = KINDS[str(name)]
         epochs = rows["epoch"]
-        ax.fill_between(epochs, rows["low"], rows["high"], color=colour, alpha=0.13, lw=0, gid=f"band {name}")
+        ax.fill_between(
+            epochs,
+            rows["low"],
+            rows["high"],
+            color=colour,
+            alpha=0.13,
+            lw=0,
+            gid=f"band {name}",
+        )
         if "median_seed" in rows:
-            ax.plot(epochs, rows["median_seed"], color=colour, ls=line, lw=0.8, gid=f"median {name}")
+            ax.plot(
+                epochs,
+                rows["median_seed"],
+                color=colour,
+                ls=line,
+                lw=0.8,
+                gid=f"median {name}",
+            )
         every = marker_positions(len(rows), index)
-        look = {"color": colour, "ls": line, "marker": marker, "lw": 1.8, "mec": "white", "mew": 0.4}
-        ax.plot(epochs, rows["mean"], **look, markevery=every, zorder=3, label=name, gid=f"mean {name}")
+        look = {
+            "color": colour,
+            "ls": line,
+            "marker": marker,
+            "lw": 1.8,
+            "mec": "white",
+            "mew": 0.4,
+        }
+        ax.plot(
+            epochs,
+            rows["mean"],
+            **look,
+            markevery=every,
+            zorder=3,
+            label=name,
+            gid=f"mean {name}",
+        )
     ax.set(xlabel="epoch", ylabel=ylabel)
     return ax
 
@@ -106,7 +136,15 @@ def count_bars(table: pd.DataFrame, ax: Axes | None = None, *, xlabel: str = "",
         rows = table[table["series"] == name]
         places = rows["count"] + (index - (len(names) - 1) / 2) * width
         colour = (INTERMEDIATE_EDGE, FAINT)[index % 2]
-        ax.bar(places, rows["share"], width, color=colour, ec=DARK, lw=0.6, label=str(name))
+        ax.bar(
+            places,
+            rows["share"],
+            width,
+            color=colour,
+            ec=DARK,
+            lw=0.6,
+            label=str(name),
+        )
     ax.set_xticks(sorted(table["count"].unique()))
     ax.set(xlabel=xlabel, ylabel=ylabel)
     ax.legend(loc="upper left")
@@ -158,7 +196,14 @@ def pattern_panels(patterns: Sequence[Pattern]) -> Figure:
 def _pattern_curves(pattern: Pattern, dropped: Axes, none: Axes) -> None:
     kind_curves(pattern.dropped, dropped)
     if pattern.control is not None:
-        dropped.plot(pattern.control["epoch"], pattern.control["mean"], color=GREY, ls=":", lw=1.4, gid="control")
+        dropped.plot(
+            pattern.control["epoch"],
+            pattern.control["mean"],
+            color=GREY,
+            ls=":",
+            lw=1.4,
+            gid="control",
+        )
     kind_curves(pattern.none, none)
     for ax in (dropped, none):
         ax.set(ylim=(-0.04, 1.04), yticks=[0, 0.5, 1])
@@ -201,11 +246,40 @@ def edge_curves(table: pd.DataFrame, ax: Axes | None = None, *, colour: str = DA
     ax = ax or new_axes()
     for name, rows in table.groupby("curve", sort=False):
         if name == "mean":
-            ax.fill_between(rows["epoch"], rows["low"], rows["high"], color=colour, alpha=0.25, lw=0, gid="band")
-            ax.plot(rows["epoch"], rows["mean"], color=colour, lw=2.4, zorder=4, gid="mean")
+            ax.fill_between(
+                rows["epoch"],
+                rows["low"],
+                rows["high"],
+                color=colour,
+                alpha=0.25,
+                lw=0,
+                gid="band",
+            )
+            ax.plot(
+                rows["epoch"],
+                rows["mean"],
+                color=colour,
+                lw=2.4,
+                zorder=4,
+                gid="mean",
+            )
         else:
-            ax.plot(rows["epoch"], rows["mean"], color=colour, lw=0.6, alpha=0.55, gid=str(name))
-    thin = Line2D([], [], color=colour, lw=0.6, alpha=0.8, label="an edge of the median seed")
+            ax.plot(
+                rows["epoch"],
+                rows["mean"],
+                color=colour,
+                lw=0.6,
+                alpha=0.55,
+                gid=str(name),
+            )
+    thin = Line2D(
+        [],
+        [],
+        color=colour,
+        lw=0.6,
+        alpha=0.8,
+        label="an edge of the median seed",
+    )
     thick = Line2D([], [], color=colour, lw=2.4, label="mean of edges and seeds")
     band = Patch(color=colour, alpha=0.25, lw=0, label=BANDS["ci"])
     ax.legend(handles=[thick, band, thin], loc="lower left")

@@ -36,7 +36,12 @@ def points_table(searches: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]]) -> p
     parts = []
     for label, tables in searches.items():
         for role, table in zip((ALL, FRONT), tables, strict=True):
-            columns = {"search": label, "role": role, "million": table["madds"] / 1e6, "percent": 100 * table["acc"]}
+            columns = {
+                "search": label,
+                "role": role,
+                "million": table["madds"] / 1e6,
+                "percent": 100 * table["acc"],
+            }
             parts.append(pd.DataFrame(columns))
     return pd.concat(parts, ignore_index=True)
 
@@ -48,9 +53,22 @@ def draw_fronts(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     for (label, of_search), (colour, line, marker) in zip(table.groupby("search", sort=False), SERIES, strict=False):
         every = of_search[of_search["role"] == ALL]
         front = of_search[of_search["role"] == FRONT].sort_values("million")
-        faint: dict[str, Any] = {"s": 9, "color": colour, "alpha": 0.3, "linewidths": 0, "marker": marker}
+        faint: dict[str, Any] = {
+            "s": 9,
+            "color": colour,
+            "alpha": 0.3,
+            "linewidths": 0,
+            "marker": marker,
+        }
         ax.scatter(every["million"], every["percent"], **faint)
-        look = {"color": colour, "ls": line, "marker": marker, "ms": 4.5, "mec": "white", "mew": 0.4}
+        look = {
+            "color": colour,
+            "ls": line,
+            "marker": marker,
+            "ms": 4.5,
+            "mec": "white",
+            "mew": 0.4,
+        }
         ax.plot(front["million"], front["percent"], label=str(label), **look)
     ax.set(xlabel="multiply-adds (millions)", ylabel="one-shot accuracy (%)")
     ax.legend(loc="lower left", title="front of", title_fontsize=7.5, alignment="left")
@@ -63,14 +81,29 @@ def draw_generation(children: pd.DataFrame, front: pd.DataFrame, ax: Axes, title
 
     ``children``: ``madds``, ``percent`` and ``role`` of population and offspring; ``front``: the true one.
     """
-    ax.plot(front["madds"], front["percent"], color=GREY, lw=1, drawstyle="steps-post", label="true front")
+    ax.plot(
+        front["madds"],
+        front["percent"],
+        color=GREY,
+        lw=1,
+        drawstyle="steps-post",
+        label="true front",
+    )
     looks: dict[str, dict[str, Any]] = {
         "offspring": {"marker": "^", "color": "#D55E00"},
         "population": {"marker": "o", "color": "#0072B2"},
     }
     for role, look in looks.items():
         of_role = children[children["role"] == role]
-        ax.scatter(of_role["madds"], of_role["percent"], s=16, linewidths=0.4, edgecolors="white", label=role, **look)
+        ax.scatter(
+            of_role["madds"],
+            of_role["percent"],
+            s=16,
+            linewidths=0.4,
+            edgecolors="white",
+            label=role,
+            **look,
+        )
     ax.set_title(title, size=8)
     ax.set(xlabel="multiply-adds", ylabel="accuracy (%)")
 
@@ -79,9 +112,26 @@ def draw_generation(children: pd.DataFrame, front: pd.DataFrame, ax: Axes, title
 def draw_pairs(table: pd.DataFrame, ax: Axes, *, left: str, right: str, ylabel: str) -> None:
     """One line a seed between its values in ``left``, a control, and ``right``; the means as bars across."""
     for _, row in table.iterrows():
-        ax.plot([0, 1], [row[left], row[right]], color=FAINT, lw=1, marker="o", ms=4, mfc=DARK, mec="white", mew=0.4)
+        ax.plot(
+            [0, 1],
+            [row[left], row[right]],
+            color=FAINT,
+            lw=1,
+            marker="o",
+            ms=4,
+            mfc=DARK,
+            mec="white",
+            mew=0.4,
+        )
     for place, name in enumerate((left, right)):
-        ax.plot([place], [table[name].mean()], color=SERIES[1 - place][0], marker="_", ms=26, mew=2.4)
+        ax.plot(
+            [place],
+            [table[name].mean()],
+            color=SERIES[1 - place][0],
+            marker="_",
+            ms=26,
+            mew=2.4,
+        )
     ax.set_xticks([0, 1], [left, right])
     ax.set_xlim(-0.4, 1.4)
     ax.grid(visible=False, axis="x")
@@ -103,18 +153,42 @@ def draw_children(children: Sequence[Drawn], ax: Axes | None = None) -> Axes:
     ax.set(xlim=(0, width), ylim=(-height, 0), aspect="equal")
     for number, child in enumerate(children):
         top = -number * row - HEAD
-        ax.text(0, top + 0.31, child.title, ha="left", va="center", size=8, weight="bold")
+        ax.text(
+            0,
+            top + 0.31,
+            child.title,
+            ha="left",
+            va="center",
+            size=8,
+            weight="bold",
+        )
         labels = {"expansion": top + 0.1, "channels": top - lanes * LANE - 0.1, "input": top - lanes * LANE - 0.24}
         for text, y in labels.items():
             ax.text(0.56, y, text, ha="right", va="center", size=7, color=GREY)
         for layer, (expansion, kernels) in enumerate(child.blocks):
             x = 0.62 + layer * (BLOCK + GAP)
             gid = f"expansion {number} {layer}"
-            ax.text(x + BLOCK / 2, labels["expansion"], f"×{expansion}", ha="center", va="center", size=7.5, gid=gid)
+            ax.text(
+                x + BLOCK / 2,
+                labels["expansion"],
+                f"×{expansion}",
+                ha="center",
+                va="center",
+                size=7.5,
+                gid=gid,
+            )
             _kernels(ax, kernels, (x, top), f"{number} {layer}")
             below = {"channels": f"{child.widths[layer]}", "input": f"{child.sides[layer]}×{child.sides[layer]}"}
             for name, text in below.items():
-                ax.text(x + BLOCK / 2, labels[name], text, ha="center", va="center", size=7, color=GREY)
+                ax.text(
+                    x + BLOCK / 2,
+                    labels[name],
+                    text,
+                    ha="center",
+                    va="center",
+                    size=7,
+                    color=GREY,
+                )
     return ax
 
 
@@ -127,7 +201,14 @@ def _kernels(ax: Axes, kernels: Sequence[int], corner: tuple[float, float], plac
         face = colour if active else "#F6F6F6"
         ax.add_patch(Rectangle((x, y), BLOCK, LANE, fc=face, ec="white", lw=0.8))
         if active:
-            text = ax.text(x + BLOCK / 2, y + LANE / 2, f"{kernel}×{kernel}", ha="center", va="center", size=7)
+            text = ax.text(
+                x + BLOCK / 2,
+                y + LANE / 2,
+                f"{kernel}×{kernel}",
+                ha="center",
+                va="center",
+                size=7,
+            )
             text.set(color=ink(colour), gid=f"kernel {place}")
     height = len(KERNEL_COLOURS) * LANE
     ax.add_patch(Rectangle((x, top - height), BLOCK, height, fc="none", ec=DARK, lw=0.8))

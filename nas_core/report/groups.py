@@ -30,8 +30,22 @@ def grouped_bars(table: pd.DataFrame, ax: Axes, *, group: str, ylabel: str = "")
     curves = list(table["curve"].unique())
     for index, (name, rows) in enumerate(table.groupby("curve", sort=False)):
         colour = SERIES[index][0]
-        ax.bar(rows["place"], rows["mean"], FILLED / len(curves), color=colour, alpha=0.75, gid=f"mean {name}")
-        ax.vlines(rows["place"], rows["low"], rows["high"], color=DARK, lw=1.2, gid=f"band {name}")
+        ax.bar(
+            rows["place"],
+            rows["mean"],
+            FILLED / len(curves),
+            color=colour,
+            alpha=0.75,
+            gid=f"mean {name}",
+        )
+        ax.vlines(
+            rows["place"],
+            rows["low"],
+            rows["high"],
+            color=DARK,
+            lw=1.2,
+            gid=f"band {name}",
+        )
     groups = list(table[group].unique())
     ax.set_xticks(range(len(groups)), labels=groups)
     ax.set(xlabel=group, ylabel=ylabel)
@@ -70,5 +84,13 @@ def thin_edges(table: pd.DataFrame, ax: Axes, intermediate: Collection[int]) -> 
     for name, rows in table.groupby("curve", sort=False):
         number = int(str(name).removeprefix("edge "))
         colour = INTERMEDIATE_EDGE if number in intermediate else INPUT_EDGE
-        ax.plot(rows["epoch"], rows["mean"], color=colour, lw=0.6, alpha=0.7, zorder=2, gid=str(name))
+        ax.plot(
+            rows["epoch"],
+            rows["mean"],
+            color=colour,
+            lw=0.6,
+            alpha=0.7,
+            zorder=2,
+            gid=str(name),
+        )
     return ax

@@ -33,7 +33,14 @@ def draw_mean_costs(table: pd.DataFrame, ops: Sequence[str], intermediate: Colle
         grid = table[table["panel"] == panel].pivot_table("mean cost", "edge", "operation", sort=False, dropna=False)
         grid = grid.reindex(columns=list(ops)).rename_axis(index=None, columns=None)
         limit = float(grid.abs().max().max()) or 1.0
-        heat_map(ax, grid, grid.map(_written), cmap="RdBu_r", vmin=-limit, vmax=limit)
+        heat_map(
+            ax,
+            grid,
+            grid.map(_written),
+            cmap="RdBu_r",
+            vmin=-limit,
+            vmax=limit,
+        )
         ax.set_title(f"{panel}: mean cost (10⁻³ nats)")
         for name in ax.get_yticklabels():
             if name.get_text() in intermediate:
@@ -71,8 +78,21 @@ def draw_signs(table: pd.DataFrame, ops: Sequence[str], intermediate: Collection
                 row = table[(table["panel"] == panel) & (table["operation"] == op) & (table["edge"] == edge)]
                 face = "white" if edge in intermediate else op_style(op).colour
                 colour = op_style(op).colour
-                ax.vlines(row["place"], row["low"], row["high"], color=colour, lw=1.2, gid=f"error {edge} {op}")
-                look = {**mark(op), "mfc": face, "mec": op_style(op).colour, "mew": 0.9, "ls": ""}
+                ax.vlines(
+                    row["place"],
+                    row["low"],
+                    row["high"],
+                    color=colour,
+                    lw=1.2,
+                    gid=f"error {edge} {op}",
+                )
+                look = {
+                    **mark(op),
+                    "mfc": face,
+                    "mec": op_style(op).colour,
+                    "mew": 0.9,
+                    "ls": "",
+                }
                 ax.plot(row["place"], row["cost"], **look, gid=f"mean {edge} {op}")
         ax.set_xticks(range(len(ops)), labels=list(ops))
         ax.grid(False, axis="x")
@@ -87,7 +107,12 @@ def edge_looks(names: Sequence[str], intermediate: Collection[str]) -> dict[str,
     inputs = iter(SERIES)
     for name in names:
         if name in intermediate:
-            looks[name] = {"color": INTERMEDIATE_EDGE, "ls": (0, (5, 2)), "marker": "s", "lw": 1.5}
+            looks[name] = {
+                "color": INTERMEDIATE_EDGE,
+                "ls": (0, (5, 2)),
+                "marker": "s",
+                "lw": 1.5,
+            }
         else:
             colour, line, marker = next(inputs)
             looks[name] = {"color": colour, "ls": line, "marker": marker, "lw": 1.2}
@@ -106,9 +131,26 @@ def draw_edge_costs(ax: Axes, table: pd.DataFrame, intermediate: Collection[str]
         look = looks[str(name)]
         if name == SUM and rows["band"].any():
             gid = f"band {name!s}"
-            ax.fill_between(rows["epoch"], rows["low"], rows["high"], color=DARK, alpha=0.15, lw=0, gid=gid)
+            ax.fill_between(
+                rows["epoch"],
+                rows["low"],
+                rows["high"],
+                color=DARK,
+                alpha=0.15,
+                lw=0,
+                gid=gid,
+            )
         every = marker_positions(len(rows), index)
-        ax.plot(rows["epoch"], rows["mean"], **look, mec="white", mew=0.4, markevery=every, label=name, gid=name)
+        ax.plot(
+            rows["epoch"],
+            rows["mean"],
+            **look,
+            mec="white",
+            mew=0.4,
+            markevery=every,
+            label=name,
+            gid=name,
+        )
     ax.set(xlabel="epoch", ylabel="cost (nats)")
     return ax
 
@@ -175,8 +217,21 @@ def _second_axis(ax: Axes, table: pd.DataFrame, left: Sequence[str], right: str)
         where = other if name == right else ax
         rows = table[table["curve"] == name]
         if rows["band"].any():
-            where.fill_between(rows["epoch"], rows["low"], rows["high"], color=colour, alpha=0.18, lw=0)
-        look = {"color": colour, "ls": line, "marker": marker, "mec": "white", "mew": 0.4}
+            where.fill_between(
+                rows["epoch"],
+                rows["low"],
+                rows["high"],
+                color=colour,
+                alpha=0.18,
+                lw=0,
+            )
+        look = {
+            "color": colour,
+            "ls": line,
+            "marker": marker,
+            "mec": "white",
+            "mew": 0.4,
+        }
         every = marker_positions(len(rows), index)
         label = f"{name} (right axis)" if name == right else name
         handles += where.plot(rows["epoch"], rows["mean"], **look, markevery=every, label=label)
@@ -203,8 +258,23 @@ def draw_by_cell(table: pd.DataFrame) -> Figure:
         of_panel = table[table["panel"] == panel]
         for index, (name, rows) in enumerate(of_panel.groupby("curve", sort=False)):
             colour, line, marker = SERIES[index]
-            ax.vlines(rows["cell"], rows["low"], rows["high"], color=colour, lw=1, gid=f"range {name}")
-            ax.plot(rows["cell"], rows["mean"], color=colour, ls=line, marker=marker, label=name, gid=f"mean {name}")
+            ax.vlines(
+                rows["cell"],
+                rows["low"],
+                rows["high"],
+                color=colour,
+                lw=1,
+                gid=f"range {name}",
+            )
+            ax.plot(
+                rows["cell"],
+                rows["mean"],
+                color=colour,
+                ls=line,
+                marker=marker,
+                label=name,
+                gid=f"mean {name}",
+            )
         ax.set(yscale="log", xlabel="cell", title=panel)
         ax.set_xticks(sorted(of_panel["cell"].unique()))
     axes[0].set_ylabel("mean cost (10⁻³ nats)")
@@ -221,7 +291,16 @@ def draw_theorem_2(points: pd.DataFrame, curve: pd.DataFrame) -> Figure:
     figure, ((left, right),) = new_figure(7.0, 2.6, 1, 2)
     ends = [points["L − H"].min(), points["L − H"].max()]
     left.plot(ends, ends, color=GREY, lw=0.8, ls=":", gid=GUIDE)
-    left.plot(points["L − H"], points["cost"], ls="", marker="o", ms=3.5, mfc="none", color=SERIES[0][0], gid="epochs")
+    left.plot(
+        points["L − H"],
+        points["cost"],
+        ls="",
+        marker="o",
+        ms=3.5,
+        mfc="none",
+        color=SERIES[0][0],
+        gid="epochs",
+    )
     left.set(xlabel="L − H (nats)", ylabel="cost of the edges (nats)", title="(a) every epoch of every seed")
     curves(curve, right, ylabel="nats")
     guide(right, y=0)
@@ -238,9 +317,23 @@ def draw_logit_scale(table: pd.DataFrame, tangents: pd.DataFrame) -> Figure:
     figure, ((ax,),) = new_figure(4.6, 2.8)
     for index, (name, rows) in enumerate(table.groupby("curve", sort=False)):
         colour, line, _ = SERIES[index]
-        ax.plot(rows["s"], rows["loss"], color=colour, ls=line, label=str(name), gid=f"loss {name}")
+        ax.plot(
+            rows["s"],
+            rows["loss"],
+            color=colour,
+            ls=line,
+            label=str(name),
+            gid=f"loss {name}",
+        )
         tangent = tangents[tangents["curve"] == name]
-        ax.plot(tangent["s"], tangent["loss"], color=colour, lw=2.4, alpha=0.5, gid=f"slope {name}")
+        ax.plot(
+            tangent["s"],
+            tangent["loss"],
+            color=colour,
+            lw=2.4,
+            alpha=0.5,
+            gid=f"slope {name}",
+        )
     guide(ax, x=1)
     ax.set(xscale="log", xlabel="factor s of the class logits", ylabel="loss (nats)")
     ticks = [0.25, 0.5, 1, 2, 4]

@@ -41,7 +41,13 @@ def paths_table(prob: np.ndarray, ops: Sequence[str]) -> pd.DataFrame:
     for k, op in enumerate(ops):
         low, high = np.quantile(prob[..., k], (0.1, 0.9), axis=0)
         epochs = np.arange(prob.shape[1])
-        columns = {"operation": op, "epoch": epochs, "mean": prob[..., k].mean(0), "low": low, "high": high}
+        columns = {
+            "operation": op,
+            "epoch": epochs,
+            "mean": prob[..., k].mean(0),
+            "low": low,
+            "high": high,
+        }
         tables.append(pd.DataFrame(columns))
     return pd.concat(tables, ignore_index=True)
 
@@ -52,9 +58,20 @@ def draw_paths(ax: Axes, table: pd.DataFrame) -> None:
     for op, rows in table.groupby("operation", sort=False):
         style = op_style(str(op))
         ax.fill_between(
-            rows["epoch"], rows["low"], rows["high"], color=style.colour, alpha=0.15, lw=0, gid=f"band {op}"
+            rows["epoch"],
+            rows["low"],
+            rows["high"],
+            color=style.colour,
+            alpha=0.15,
+            lw=0,
+            gid=f"band {op}",
         )
-        look: dict[str, Any] = {**mark(str(op), 4), "ls": style.line, "markevery": 4, "label": style.label}
+        look: dict[str, Any] = {
+            **mark(str(op), 4),
+            "ls": style.line,
+            "markevery": 4,
+            "label": style.label,
+        }
         ax.plot(rows["epoch"], rows["mean"], **look, gid=f"mean {op}")
     ax.set(xlabel="epoch", ylabel="probability", ylim=(0, 1))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -74,7 +91,13 @@ def draw_memory(table: pd.DataFrame, modes: Sequence[str]) -> Figure:
         for index, mode in enumerate(modes):
             colour, line, marker = SERIES[index]
             rows = table[(table["panel"] == panel) & (table["mode"] == mode)]
-            look = {"color": colour, "marker": marker, "mec": "white", "mew": 0.4, "label": mode}
+            look = {
+                "color": colour,
+                "marker": marker,
+                "mec": "white",
+                "mew": 0.4,
+                "label": mode,
+            }
             look["ls"] = "" if ax is axes[2] else line
             ax.plot(rows["x"], rows[column], **look, gid=f"{mode} {panel}")
         ax.set(title=panel, ylim=(0, None))

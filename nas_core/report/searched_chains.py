@@ -37,7 +37,14 @@ def draw_dots(table: pd.DataFrame, xlabel: str) -> Figure:
     for place, name in enumerate(names):
         rows = table[table["search"] == name]
         colour = GREY if place == len(names) - 1 else SERIES[place % len(SERIES)][0]
-        ax.plot(rows["value"], rows["height"], "o", color=colour, ms=4, alpha=0.75)
+        ax.plot(
+            rows["value"],
+            rows["height"],
+            "o",
+            color=colour,
+            ms=4,
+            alpha=0.75,
+        )
         ax.plot(rows["mean"].iloc[:1], [place], "|", color=colour, ms=16, mew=2)
     guide(ax, x=float(table["mean"].iloc[-1]))
     ax.set_yticks(range(len(names)), names)
@@ -55,7 +62,16 @@ def draw_fits(blocks: pd.DataFrame, networks: pd.DataFrame, unit: str = "ms") ->
     figure, ((left, right),) = new_figure(7, 2.9, 1, 2)
     for held_out, marker, colour, words in ((False, "o", LEARNED, "learned from"), (True, "D", HELD_OUT, "held out")):
         rows = blocks[blocks["held_out"] == held_out]
-        left.plot(rows["measured"], rows["predicted"], marker, color=colour, mec=DARK, mew=0.4, ls="", label=words)
+        left.plot(
+            rows["measured"],
+            rows["predicted"],
+            marker,
+            color=colour,
+            mec=DARK,
+            mew=0.4,
+            ls="",
+            label=words,
+        )
     left.set(xscale="log", yscale="log", xlabel=f"measured ({unit})", ylabel=f"predicted ({unit})")
     for axis in (left.xaxis, left.yaxis):
         axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
@@ -73,7 +89,15 @@ def draw_fits(blocks: pd.DataFrame, networks: pd.DataFrame, unit: str = "ms") ->
 def _diagonal(ax: Axes, numbers: np.ndarray) -> None:
     """Equal axes, and the line on which both numbers agree."""
     low, high = 0.94 * numbers.min(), 1.06 * numbers.max()
-    ax.plot([low, high], [low, high], color=GREY, lw=0.8, ls="--", zorder=0, gid="guide")
+    ax.plot(
+        [low, high],
+        [low, high],
+        color=GREY,
+        lw=0.8,
+        ls="--",
+        zorder=0,
+        gid="guide",
+    )
     ax.set(xlim=(low, high), ylim=(low, high))
     ax.minorticks_off()
 
@@ -92,7 +116,15 @@ def draw_front(means: pd.DataFrame, points: pd.DataFrame, drawn: pd.DataFrame, u
     ``means``: of :func:`over_seeds_by_weight`; ``points``: with ``rank``; ``drawn``: ``latency`` and ``accuracy``.
     """
     figure, ((left, right),) = new_figure(7, 3.0, 1, 2)
-    left.plot(drawn["latency"], drawn["accuracy"], "x", color=GREY, ms=4, ls="", label="drawn at random")
+    left.plot(
+        drawn["latency"],
+        drawn["accuracy"],
+        "x",
+        color=GREY,
+        ms=4,
+        ls="",
+        label="drawn at random",
+    )
     for (form, rows), (colour, line, marker) in zip(means.groupby("form", sort=False), SERIES, strict=False):
         left.errorbar(
             rows["latency"],
@@ -108,7 +140,15 @@ def draw_front(means: pd.DataFrame, points: pd.DataFrame, drawn: pd.DataFrame, u
         )
         of_form = points[points["form"] == form]
         shift = 0.06 if colour == SERIES[0][0] else -0.06
-        right.plot(of_form["rank"] + shift, of_form["latency"], marker, color=colour, ms=3.5, alpha=0.7, ls="")
+        right.plot(
+            of_form["rank"] + shift,
+            of_form["latency"],
+            marker,
+            color=colour,
+            ms=3.5,
+            alpha=0.7,
+            ls="",
+        )
         by_rank = of_form.groupby("rank")["latency"].mean()
         right.plot(by_rank.index, by_rank.to_numpy(), color=colour, ls=line, lw=1.2)
     left.set(xlabel=f"latency by the table ({unit})", ylabel="test accuracy, trained alone (%)")

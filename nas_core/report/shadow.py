@@ -51,7 +51,14 @@ def parameter_panels(table: pd.DataFrame) -> Figure:
             for n in part["paths"].unique():
                 values = part[part["paths"] == n]
                 colour, line, _ = SERIES[n - 1]
-                ax.plot(values["channel"], values["value"], color=colour, ls=line, lw=1.1, label=norm_label(n))
+                ax.plot(
+                    values["channel"],
+                    values["value"],
+                    color=colour,
+                    ls=line,
+                    lw=1.1,
+                    label=norm_label(n),
+                )
             ax.ticklabel_format(axis="y", useMathText=True)
             if name != "gamma":
                 guide(ax, y=0)
@@ -100,7 +107,15 @@ def slope_panels(table: pd.DataFrame) -> Figure:
             ax.plot(rows["paths"], rows["mean"], lw=1.3, label=name, **look)
         dots = part[part["curve"] == "measured"]
         ax.vlines(dots["paths"], dots["low"], dots["high"], color="black", lw=1)
-        ax.plot(dots["paths"], dots["mean"], "o", color="black", ms=4, label="measured", zorder=4)
+        ax.plot(
+            dots["paths"],
+            dots["mean"],
+            "o",
+            color="black",
+            ms=4,
+            label="measured",
+            zorder=4,
+        )
         if not len(part[part["curve"] == LAW]):
             ax.axline((1, 1), slope=1, color=GREY, lw=0.8, ls=":", gid="guide")
             ax.set_ylim(limits)
@@ -116,8 +131,24 @@ def by_layer(table: pd.DataFrame, ax: Axes, *, ylabel: str) -> Axes:
     """Draw a :func:`nas_core.report.curves.curve_table` over the layers, counted from 1, its legend on the right."""
     for index, (name, rows) in enumerate(table.groupby("curve", sort=False)):
         colour, line, marker = SERIES[index % len(SERIES)]
-        ax.fill_between(rows["layer"], rows["low"], rows["high"], color=colour, alpha=0.18, lw=0)
-        ax.plot(rows["layer"], rows["mean"], color=colour, ls=line, marker=marker, mec="white", mew=0.4, label=name)
+        ax.fill_between(
+            rows["layer"],
+            rows["low"],
+            rows["high"],
+            color=colour,
+            alpha=0.18,
+            lw=0,
+        )
+        ax.plot(
+            rows["layer"],
+            rows["mean"],
+            color=colour,
+            ls=line,
+            marker=marker,
+            mec="white",
+            mew=0.4,
+            label=name,
+        )
     ax.set(xlabel="layer", ylabel=ylabel, xticks=sorted(table["layer"].unique()))
     ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return ax
@@ -148,7 +179,15 @@ def planes(table: pd.DataFrame, *, height: float = 3.5) -> Figure:
     for ax, panel in zip(axes, panels, strict=True):
         part = table[table["panel"] == panel]
         for (name, count), rows in part.groupby(["combination", "paths"], sort=False):
-            ax.scatter(rows["x"], rows["y"], s=7, marker=MARKERS[int(count) - 1], color=look[name], lw=0, alpha=0.8)
+            ax.scatter(
+                rows["x"],
+                rows["y"],
+                s=7,
+                marker=MARKERS[int(count) - 1],
+                color=look[name],
+                lw=0,
+                alpha=0.8,
+            )
         ax.set(title=panel, xticks=[], yticks=[])
     handles = []
     for name, count in names.itertuples(index=False):
@@ -177,7 +216,17 @@ def dots(table: pd.DataFrame, ax: Axes) -> Axes:
     for index, (name, rows) in enumerate(table.groupby("curve", sort=False)):
         colour, _, marker = SERIES[index % len(SERIES)]
         ax.vlines(rows["place"], rows["low"], rows["high"], color=colour, lw=1.2)
-        ax.plot(rows["place"], rows["mean"], ls="", marker=marker, color=colour, mec="white", mew=0.4, ms=6, label=name)
+        ax.plot(
+            rows["place"],
+            rows["mean"],
+            ls="",
+            marker=marker,
+            color=colour,
+            mec="white",
+            mew=0.4,
+            ms=6,
+            label=name,
+        )
     ax.set_xticks(list(places.values()), labels=list(places), rotation=0)
     ax.set_xlim(-0.5, len(places) - 0.5)
     ax.margins(y=0.15)

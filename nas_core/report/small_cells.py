@@ -144,14 +144,46 @@ def cost_curves(rows: pd.DataFrame, ax: Axes) -> Axes:
     for k, (name, curve) in enumerate(rows.groupby("curve", sort=False)):
         if name == LEAK:
             few = curve.iloc[:: max(1, len(curve) // 10)]
-            ax.plot(few["epoch"], few["mean"], "o", mfc="none", mec="black", ms=4.5, mew=0.8, zorder=5, gid=LEAK)
+            ax.plot(
+                few["epoch"],
+                few["mean"],
+                "o",
+                mfc="none",
+                mec="black",
+                ms=4.5,
+                mew=0.8,
+                zorder=5,
+                gid=LEAK,
+            )
             continue
         colour, line, marker = LOOKS[str(name)]
         if curve["band"].any():
-            ax.fill_between(curve["epoch"], curve["low"], curve["high"], color=colour, alpha=0.2, lw=0, gid="band")
+            ax.fill_between(
+                curve["epoch"],
+                curve["low"],
+                curve["high"],
+                color=colour,
+                alpha=0.2,
+                lw=0,
+                gid="band",
+            )
         every = marker_positions(len(curve), k)
-        look = {"color": colour, "ls": line, "marker": marker, "mec": "white", "mew": 0.4, "lw": 1.4}
-        ax.plot(curve["epoch"], curve["mean"], **look, markevery=every, zorder=3, gid=f"mean {name}")
+        look = {
+            "color": colour,
+            "ls": line,
+            "marker": marker,
+            "mec": "white",
+            "mew": 0.4,
+            "lw": 1.4,
+        }
+        ax.plot(
+            curve["epoch"],
+            curve["mean"],
+            **look,
+            markevery=every,
+            zorder=3,
+            gid=f"mean {name}",
+        )
     guide(ax, y=0)
     ax.set(xlabel="epoch", ylabel=YLABEL)
     return ax
@@ -238,8 +270,27 @@ def _one_gap(ax: Axes, rows: pd.DataFrame, at: float, marker: str, colour: str) 
     """The seeds of one setting half a place beside their mean."""
     low, mean, high = rows.iloc[0][["low", "mean", "high"]]
     ax.plot([at, at], [low, high], color=colour, lw=1.6, gid="interval")
-    ax.plot([at], [mean], marker, color=colour, ms=6, mec="white", mew=0.6, zorder=4, gid="mean")
-    ax.plot([at + 0.5] * len(rows), rows["gap"], marker, color=colour, ms=3.5, mfc="none", mew=0.8, gid="seeds")
+    ax.plot(
+        [at],
+        [mean],
+        marker,
+        color=colour,
+        ms=6,
+        mec="white",
+        mew=0.6,
+        zorder=4,
+        gid="mean",
+    )
+    ax.plot(
+        [at + 0.5] * len(rows),
+        rows["gap"],
+        marker,
+        color=colour,
+        ms=3.5,
+        mfc="none",
+        mew=0.8,
+        gid="seeds",
+    )
 
 
 def short_names(candidates: Sequence[str], allowed: np.ndarray) -> tuple[tuple[str, ...], ...]:

@@ -113,7 +113,14 @@ def training_costs(series: pd.DataFrame) -> Figure:
     figure, ((ax,),) = new_figure(5.0, 2.7)
     ax.axhline(0, **ZERO)
     ax.plot(series.step, series["edge costs"], color=ONE, label="fitted images: sum of edge costs")
-    ax.plot(series.step, series["L - H"], ".", ms=4, color="black", label="fitted images: L − H")
+    ax.plot(
+        series.step,
+        series["L - H"],
+        ".",
+        ms=4,
+        color="black",
+        label="fitted images: L − H",
+    )
     ax.plot(series.step, series["held-out C"], color=OTHER, ls=DASHED, label="held-out images: L − H")
     ax.set(xlabel="step", ylabel="cost (nats)")
     ax.legend()
@@ -161,8 +168,24 @@ def initial_costs(table: pd.DataFrame) -> Figure:
     figure, ((left, right),) = new_figure(7.0, 2.9, 1, 2)
     left.axline((0, 0), slope=1, **ZERO)
     bars = [edges["mean"] - edges.low, edges.high - edges["mean"]]
-    left.errorbar(edges["all nodes"], edges["mean"], bars, fmt="o", ms=4, color=ONE, label="all nodes")
-    left.plot(edges["own node"], edges["mean"], "s", ms=5, mfc="none", color=OTHER, label="own node only")
+    left.errorbar(
+        edges["all nodes"],
+        edges["mean"],
+        bars,
+        fmt="o",
+        ms=4,
+        color=ONE,
+        label="all nodes",
+    )
+    left.plot(
+        edges["own node"],
+        edges["mean"],
+        "s",
+        ms=5,
+        mfc="none",
+        color=OTHER,
+        label="own node only",
+    )
     left.set(xlabel="formula", ylabel="mean cost (± 2 standard errors)", title="(a) 14 edges, 4,000 classifiers")
     left.legend()
     colours = [op_style(op).colour for op in ops.operation]
