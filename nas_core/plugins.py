@@ -205,7 +205,9 @@ def _failure(path: Path, error: BaseException) -> UserError:
 @contextmanager
 def _all_or_nothing(path: Path) -> Iterator[None]:
     """Where loading fails, everything that plugins have registered is as it was."""
-    saved = [(registry, {name: registry[name] for name in registry.origin}) for registry in REGISTRIES]
+    saved = []
+    for registry in REGISTRIES:
+        saved.append((registry, {name: registry[name] for name in registry.origin}))
     origins = [dict(registry.origin) for registry in REGISTRIES]
     module = sys.modules.get(path.stem)
     try:
@@ -245,7 +247,9 @@ def _drop(registry: Registry[Any], names: list[str]) -> None:
 
 def _at_work() -> set[Path]:
     """The cells that have registered something that is still there."""
-    paths = {plugin.path for registry in REGISTRIES for plugin in registry.origin.values()}
+    paths: set[Path] = set()
+    for registry in REGISTRIES:
+        paths.update(plugin.path for plugin in registry.origin.values())
     return {path for path in paths if path.stem.startswith(CELL)}
 
 

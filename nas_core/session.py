@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 
 import pandas as pd
@@ -226,7 +227,8 @@ class Session:
 def data_titles(settings: Iterable[RunConfig]) -> dict[str, list[str]]:
     """The data sets of runs by name, with their numbers of images; a missing or damaged one is a UserError."""
     found: dict[str, list[str]] = {}
-    for source in dict.fromkeys(source for config in settings for source in config.images()):
+    images = chain.from_iterable(config.images() for config in settings)
+    for source in dict.fromkeys(images):
         title = data.load(source.name, train=source.train, search=source.search).title
         name, _, sizes = title.partition(", ")
         count = sizes.removesuffix(" images")

@@ -82,10 +82,15 @@ def paired(of_runs: Sequence[Sequence[Record]]) -> list[list[Record]]:
     """The records of several runs seed by seed: of the seeds that all runs have, in the order of the first run."""
     if len(of_runs) < 2:
         return [list(records) for records in of_runs]
-    by_seed = [{record.config.seed: record for record in records} for records in of_runs]
-    common = set.intersection(*(set(found) for found in by_seed))
+    by_seed: list[dict[int, Record]] = []
+    for records in of_runs:
+        by_seed.append({record.config.seed: record for record in records})
+    common = set(by_seed[0]).intersection(*by_seed[1:])
     seeds = [seed for seed in by_seed[0] if seed in common]
-    return [[found[seed] for seed in seeds] for found in by_seed]
+    pairs = []
+    for found in by_seed:
+        pairs.append([found[seed] for seed in seeds])
+    return pairs
 
 
 def holds(claim: str, value: float) -> bool:

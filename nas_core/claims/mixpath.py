@@ -33,8 +33,10 @@ def slopes(record: Record, name: str) -> np.ndarray:
     values = norms(record, name)
     one = values[:, :, :1]
     products = np.nansum(one * values, axis=-1)
-    squares = np.broadcast_to(np.nansum(one**2, axis=-1), products.shape)
-    return np.divide(products, squares, out=np.full(products.shape, np.nan), where=squares > 0)
+    square = np.nansum(one**2, axis=-1)
+    squares = np.broadcast_to(square, products.shape)
+    unknown = np.full(products.shape, np.nan)
+    return np.divide(products, squares, out=unknown, where=squares > 0)
 
 
 def correlation(record: Record) -> np.ndarray:
@@ -46,13 +48,16 @@ def correlation(record: Record) -> np.ndarray:
     covariance = record.array("path_cov")[0]  # (layers, expansions, paths, paths, channels)
     paths = covariance.shape[2]
     variance = np.einsum("leiic->lec", covariance) / paths
-    pairs = (covariance.sum((2, 3)) - paths * variance) / (paths * (paths - 1))
-    return np.nansum(variance * pairs, axis=-1) / np.nansum(variance**2, axis=-1)
+    of_pairs = covariance.sum((2, 3)) - paths * variance
+    mean_of_pairs = of_pairs / (paths * (paths - 1))
+    weighted = np.nansum(variance * mean_of_pairs, axis=-1)
+    return weighted / np.nansum(variance**2, axis=-1)
 
 
 def law(record: Record) -> np.ndarray:
     """n (1 + (n - 1) rho), what the slope of the variances should be, (layers, expansions, norms)."""
-    return _law(correlation(record), norms(record, "var").shape[2])
+    most = norms(record, "var").shape[2]
+    return _law(correlation(record), most)
 
 
 def _law(rho: np.ndarray, most: int) -> np.ndarray:
@@ -72,25 +77,37 @@ def variance_deviation(record: Record, rho: np.ndarray | None = None) -> np.ndar
 
     ``rho``: (layers, expansions), the measured one unless it is given.
     """
+    if rho is None:
+        rho = correlation(record)
     found = slopes(record, "var")[:, :, 1:]
     most = found.shape[2] + 1
-    expected = _law(correlation(record) if rho is None else rho, most)[:, :, 1:]
+    expected = _law(rho, most)[:, :, 1:]
+    deviation = np.abs(found / expected - 1)
     n = np.arange(2, most + 1)
     outside = (found < n) | (found > n**2)
-    return np.where(outside, 1.0, np.abs(found / expected - 1))
+    return np.where(outside, 1.0, deviation)
 
 
 def _largest_of_means(layers: tuple[int, ...], *records: Record) -> float:
-    return max(float(mean_deviation(record)[list(layers)].max()) for record in records)
+    largest = []
+    for record in records:
+        of_layers = mean_deviation(record)[list(layers)]
+        largest.append(float(of_layers.max()))
+    return max(largest)
 
 
 def _largest_of_variances(layers: tuple[int, ...], *records: Record) -> float:
-    return max(float(variance_deviation(record)[list(layers)].max()) for record in records)
+    largest = []
+    for record in records:
+        of_layers = variance_deviation(record)[list(layers)]
+        largest.append(float(of_layers.max()))
+    return max(largest)
 
 
 def _uncorrelated(layers: tuple[int, ...], record: Record) -> float:
     zero = np.zeros_like(correlation(record))
-    return float(variance_deviation(record, zero)[list(layers)].max())
+    of_layers = variance_deviation(record, zero)[list(layers)]
+    return float(of_layers.max())
 
 
 def _first_uncorrelated(record: Record) -> float:
@@ -123,7 +140,8 @@ def path_counts(paths: int, most: int) -> np.ndarray:
 def counts_of(record: Record) -> np.ndarray:
     """The number of paths of every combination in a record, (combinations,)."""
     config = cast(ShadowNormsConfig, record.config)
-    return path_counts(record.array("path_cov").shape[3], config.supernet.paths.most)
+    paths = record.array("path_cov").shape[3]
+    return path_counts(paths, config.supernet.paths.most)
 
 
 def silhouette(record: Record, when: str) -> float:
@@ -139,18 +157,21 @@ def gap(record: Record, when: str) -> float:
     """Mean distance between centroids of two combinations over the spread (root mean square) around them."""
     values = features(record, when)
     centroids = values.mean(1)
-    spread = np.sqrt(((values - centroids[:, None]) ** 2).sum(-1).mean())
-    distances = np.linalg.norm(centroids[:, None] - centroids[None], axis=-1)
+    around = values - centroids[:, None]
+    spread = np.sqrt((around**2).sum(-1).mean())
+    between = centroids[:, None] - centroids[None]
+    distances = np.linalg.norm(between, axis=-1)
     pairs = distances[np.triu_indices(len(centroids), 1)]
     return float(pairs.mean() / spread)
 
 
 def norm_ratio(record: Record, when: str) -> float:
     """Largest over smallest mean norm of features among the numbers of paths."""
-    lengths = np.linalg.norm(features(record, when), axis=-1).mean(1)
+    of_images = np.linalg.norm(features(record, when), axis=-1)
+    lengths = of_images.mean(1)
     counts = counts_of(record)
-    of_count = [lengths[counts == n].mean() for n in np.unique(counts)]
-    return float(max(of_count) / min(of_count))
+    means = [lengths[counts == n].mean() for n in np.unique(counts)]
+    return float(max(means) / min(means))
 
 
 @check("C-MF2a", "M-S1m4n", null=ONE_NORM)
@@ -169,7 +190,9 @@ def centroids_meet(record: Record) -> float:
 def every_combination(record: Record) -> float:
     """By how many combinations and samples the record is off."""
     combinations, samples = record.array("before").shape[1:3]
-    return float(abs(combinations - COMBINATIONS) + abs(samples - SAMPLES))
+    missing_combinations = abs(combinations - COMBINATIONS)
+    missing_samples = abs(samples - SAMPLES)
+    return float(missing_combinations + missing_samples)
 
 
 @check("C-MF3a", "M-S1m4n M-S1m3n", null=BEFORE)

@@ -141,10 +141,13 @@ class Relabelled:
     def outcome(self, sample: Sample) -> Outcome | None:
         """The mean over draws of the estimate over seeds."""
         rng = np.random.default_rng(0)
-        numbers = np.array([[self.number(record) for record in records] for records in sample.of_runs])
+        of_runs = []
+        for records in sample.of_runs:
+            of_runs.append([self.number(record) for record in records])
+        by_seed = np.array(of_runs).T
         drawn = []
         for _ in range(DRAWS):
-            of_seeds = [self.compare(rng.permutation(of_seed)) for of_seed in numbers.T]
+            of_seeds = [self.compare(rng.permutation(of_seed)) for of_seed in by_seed]
             drawn.append(estimate(np.array(of_seeds), sample.statistic))
         return summary(np.array(drawn), sample)
 

@@ -6,7 +6,8 @@ from nas_core.claims.nulls import Chance, Exchanged
 from nas_core.experiments.proxyless import BETTER, CHOICES, EDGE, alone_run
 from nas_core.runs import Record
 
-ONE_OF_ALL = Chance("any candidate", (1.0,) + (0.0,) * (len(CHOICES) - 1))
+WON, LOST = (1.0,), (0.0,)
+ONE_OF_ALL = Chance("any candidate", WON + LOST * (len(CHOICES) - 1))
 OTHERS = tuple(op for op in CHOICES if op != BETTER)
 ALONE = " ".join(alone_run(op) for op in (BETTER, *OTHERS))
 
@@ -14,7 +15,8 @@ ALONE = " ".join(alone_run(op) for op in (BETTER, *OTHERS))
 def favourite(record: Record) -> str:
     """The candidate with the largest probability on the edge that chooses, at the end."""
     prob = normal_prob(record)[-1, EDGE]
-    return str(settings(record).network.candidates[prob.argmax()])
+    candidates = settings(record).network.candidates
+    return str(candidates[prob.argmax()])
 
 
 @check("C-N11b", "N-TWO-r", null=ONE_OF_ALL)
@@ -26,6 +28,11 @@ def better_wins(record: Record) -> float:
 @check("C-N11c", ALONE, null=Exchanged("max pooling and the best other exchanged"))
 def lead(better: Record, *others: Record) -> float:
     """Validation accuracy with the better candidate alone minus that with the best of the others alone, in points."""
-    own = accuracies(better, "supernet", "valid")[-1]
-    best = max(accuracies(other, "supernet", "valid")[-1] for other in others)
-    return 100 * float(own - best)
+    own = final_accuracy(better)
+    best = max(final_accuracy(other) for other in others)
+    return 100 * (own - best)
+
+
+def final_accuracy(record: Record) -> float:
+    """Validation accuracy of the supernet at the end, a share."""
+    return float(accuracies(record, "supernet", "valid")[-1])

@@ -50,9 +50,14 @@ def both(genotype: Genotype) -> tuple[CellGenotype, CellGenotype]:
 
 def similarity(genotype: Genotype) -> float:
     """Jaccard similarity of the edges that the two cells keep, whatever their operations; 1 if both keep none."""
-    normal, reduce = ({(source, target) for source, target, _ in cell.edges} for cell in both(genotype))
+    normal, reduce = (_pairs(cell) for cell in both(genotype))
     union = normal | reduce
     return len(normal & reduce) / len(union) if union else 1.0
+
+
+def _pairs(cell: CellGenotype) -> set[tuple[int, int]]:
+    """The edges that a cell keeps, whatever their operations."""
+    return {(source, target) for source, target, _ in cell.edges}
 
 
 def saving(before: float, after: float) -> float:

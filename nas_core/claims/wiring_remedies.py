@@ -45,7 +45,9 @@ def still_wide(record: Record) -> float:
 @check("C-R1f", "W-DSNAS8-plain-r W-DSNAS8-slow-r", null=REMEDIED)
 def less_wide(plain: Record, remedied: Record) -> float:
     """Share of dropped intermediate edges at the end: of the plain method, minus that with a remedy."""
-    return float(share_dropped(plain, "intermediate")[-1] - share_dropped(remedied, "intermediate")[-1])
+    before = share_dropped(plain, "intermediate")[-1]
+    after = share_dropped(remedied, "intermediate")[-1]
+    return float(before - after)
 
 
 @check("C-R1g", "W-DSNAS8-edge-r")
@@ -53,7 +55,8 @@ def less_wide(plain: Record, remedied: Record) -> float:
 def none_moved(record: Record) -> float:
     """Largest change of P(none) on an edge since the start."""
     none = none_prob(record)
-    return float(np.abs(none - none[0]).max())
+    change = np.abs(none - none[0])
+    return float(change.max())
 
 
 @check("C-R2a", "W-DARTS8-plain-r W-DARTS8-cal-r", null=REMEDIED)
@@ -72,12 +75,14 @@ def dropped_all_the_same(record: Record) -> float:
 @check("C-R2d", "W-DARTS8-plain-r W-DARTS8-cal-r", null=REMEDIED)
 def level_left(plain: Record, calibrated: Record) -> float:
     """Mean absolute cost of the cell's output over the last half of the epochs: log10 of calibrated over plain."""
-    return float(np.log10(_level(calibrated) / _level(plain)))
+    ratio = _level(calibrated) / _level(plain)
+    return float(np.log10(ratio))
 
 
 def _level(record: Record) -> float:
     cost = np.abs(record.array("out_cost")[:, -1])
-    return float(cost[len(cost) // 2 :].mean())
+    half = len(cost) // 2
+    return float(cost[half:].mean())
 
 
 @check("C-R3a", "W-DSNAS8-cell-argmax-r W-DSNAS8-plain-argmax-r", null=REMEDIED)
@@ -96,7 +101,8 @@ def better_child(remedied: Record, plain: Record) -> float:
 def child_accuracy(record: Record) -> float:
     """Test accuracy after the last epoch of a retraining, a share."""
     table = record.table("accuracy")
-    return float(table[table.split == "test"].acc.iloc[-1])
+    on_test = table.loc[table["split"] == "test", "acc"]
+    return float(on_test.iloc[-1])
 
 
 @check("C-R3i", "W-DSNAS8-plain-argmax-r W-RAND8-r", null=COMPARED)
@@ -117,13 +123,17 @@ def best_accuracy(record: Record) -> float:
 def dearer_between_nodes(record: Record) -> float:
     """Trained cost of the edge between the nodes, minus that of the second node's input edges."""
     cost = trained_costs(record)
-    return float(cost[4].mean() - cost[2:4].mean())
+    between_nodes = cost[4]
+    from_inputs = cost[2:4]
+    return float(between_nodes.mean() - from_inputs.mean())
 
 
 @check("C-R4c", "W-BASE-wide-r W-BASE-deep-r", null=Exchanged("the base architectures exchanged"))
 def cheaper_in_a_deep_base(wide: Record, deep: Record) -> float:
     """Trained cost of the first node's edges in the wide base, minus that in the deep one."""
-    return float(trained_costs(wide)[:2].mean() - trained_costs(deep)[:2].mean())
+    in_wide = trained_costs(wide)[:2].mean()
+    in_deep = trained_costs(deep)[:2].mean()
+    return float(in_wide - in_deep)
 
 
 def trained_costs(record: Record) -> np.ndarray:
@@ -131,7 +141,8 @@ def trained_costs(record: Record) -> np.ndarray:
     last = max(1, settings(record).epochs // 3)
     total = record.array("cost_sum")[-last:].sum((0, 1))
     drawn = record.array("cost_n")[-last:].sum((0, 1))
-    mean = np.divide(total, drawn, out=np.full_like(total, np.nan), where=drawn > 0)
+    unknown = np.full_like(total, np.nan)
+    mean = np.divide(total, drawn, out=unknown, where=drawn > 0)
     return np.delete(mean, none_index(record), axis=-1)
 
 
@@ -139,13 +150,16 @@ def trained_costs(record: Record) -> np.ndarray:
 def won_by_convolutions(record: Record) -> float:
     """Share of edges on which a convolution is the most probable operation but none, at the end."""
     names = [op for op in settings(record).network.candidates if op != "none"]
-    return float(np.mean([names[winner] not in PARAMETER_FREE for winner in winners(record)]))
+    won = [names[winner] for winner in winners(record)]
+    convolutions = [op not in PARAMETER_FREE for op in won]
+    return float(np.mean(convolutions))
 
 
 def winners(record: Record) -> np.ndarray:
     """The most probable operation but none of every edge at the end, (edges,): its place among those."""
-    prob = np.delete(normal_prob(record)[-1], none_index(record), axis=-1)
-    return prob.argmax(-1)
+    at_the_end = normal_prob(record)[-1]
+    others = np.delete(at_the_end, none_index(record), axis=-1)
+    return others.argmax(-1)
 
 
 def learning_shares(graph: Topology, none: np.ndarray) -> np.ndarray:
@@ -155,14 +169,18 @@ def learning_shares(graph: Topology, none: np.ndarray) -> np.ndarray:
     reach the output. ``none``: the probability of none on every edge, (edges,); fractions (dtype object) stay exact.
     """
     patterns = np.array(list(product((False, True), repeat=len(none))))  # which edges drew none
-    probability = np.where(patterns, none, 1 - none).prod(axis=1)
-    return (probability[:, None] * _learning(graph, patterns)).sum(0)
+    of_edges = np.where(patterns, none, 1 - none)
+    probability = of_edges.prod(axis=1)
+    expected = probability[:, None] * _learning(graph, patterns)
+    return expected.sum(0)
 
 
 def _learning(graph: Topology, drew_none: np.ndarray) -> np.ndarray:
     """Which edges learn where those in ``drew_none`` drew none; both (patterns, edges), bool."""
     learning = np.zeros_like(drew_none)
-    alive: dict[int, np.ndarray] = {node: np.ones(len(drew_none), dtype=bool) for node in range(graph.inputs)}
+    alive: dict[int, np.ndarray] = {}
+    for node in range(graph.inputs):
+        alive[node] = np.ones(len(drew_none), dtype=bool)
     for node in graph.intermediate:
         incoming = list(graph.incoming[node])
         for edge in incoming:

@@ -68,8 +68,10 @@ def shows_p3(record: Record) -> bool:
 @check("C-WPrb", OF_THE_PAPER, null=OPERATIONS)
 def all_patterns_show(*records: Record) -> float:
     """Share of variations in which P1 and P2 show in the run of DSNAS and P3 in that of DARTS; both, one by one."""
-    pairs = zip(records[::2], records[1::2], strict=True)
-    return float(np.mean([shows_p1(one) and shows_p2(one) and shows_p3(two) for one, two in pairs]))
+    shown = []
+    for single_level, bi_level in zip(records[::2], records[1::2], strict=True):
+        shown.append(shows_p1(single_level) and shows_p2(single_level) and shows_p3(bi_level))
+    return float(np.mean(shown))
 
 
 @check("C-SP1a", SINGLE_LEVEL, null=OPERATIONS)
@@ -96,7 +98,8 @@ def rank_correlation_with_order(values: Sequence[float] | np.ndarray) -> float:
     """Spearman's rank correlation with 0, 1, 2, ...; 0 where nothing varies."""
     if np.ptp(values) == 0:
         return 0.0
-    return float(stats.spearmanr(np.arange(len(values)), values).statistic)
+    order = np.arange(len(values))
+    return float(stats.spearmanr(order, values).statistic)
 
 
 def early_cost(record: Record) -> float:
@@ -104,7 +107,9 @@ def early_cost(record: Record) -> float:
     config = settings(record)
     split = "search" if config.method.levels == "bi-level" else "train"
     table = record.table("losses")
-    early = table[(table.split == split) & (table.group == "all") & (table.epoch <= max(1, config.epochs // 3))]
+    last = max(1, config.epochs // 3)
+    of_split = table[(table.split == split) & (table.group == "all")]
+    early = of_split[of_split.epoch <= last]
     return float(early.C.mean())
 
 
@@ -140,26 +145,37 @@ def clearness(record: Record) -> float:
     config = settings(record)
     epochs = max(1, config.epochs // 3)
     steps = epochs * config.steps_per_epoch
-    others = [k for k in range(len(config.network.candidates)) if k != none_index(record)]
-    total, square, count = (
-        record.array(name)[:epochs][:, _normal_cells(record)][..., others].sum((0, 3))
-        for name in ("cost_sum", "cost_sq", "cost_n")
-    )
+    total = _over_others(record, "cost_sum", epochs)
+    square = _over_others(record, "cost_sq", epochs)
+    count = _over_others(record, "cost_n", epochs)
     mean = ratio(total, count).sum(0)  # over cells, which share the logits
     rms = np.sqrt(ratio(square, count).sum(0))
     return float(np.sqrt(steps) * ratio(mean, rms).mean())
 
 
+def _over_others(record: Record, name: str, epochs: int) -> np.ndarray:
+    """The sum of an array over the first ``epochs`` and all operations but none, (normal cells, edges)."""
+    candidates = settings(record).network.candidates
+    others = [k for k in range(len(candidates)) if k != none_index(record)]
+    early = record.array(name)[:epochs]
+    of_normal_cells = early[:, _normal_cells(record)]
+    return of_normal_cells[..., others].sum((0, 3))
+
+
 def ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
     """The quotients; 0 where nothing was drawn or nothing cost anything."""
-    return np.divide(above, below, out=np.zeros_like(above), where=below > 0)
+    zero = np.zeros_like(above)
+    return np.divide(above, below, out=zero, where=below > 0)
 
 
 def _normal_cells(record: Record) -> list[int]:
     """The layers that are normal cells."""
     network = settings(record).network
-    reducing = {network.layers // 3, 2 * network.layers // 3} if network.reductions else set()
-    return [layer for layer in range(network.layers) if layer not in reducing]
+    layers = list(range(network.layers))
+    if not network.reductions:
+        return layers
+    reducing = {network.layers // 3, 2 * network.layers // 3}
+    return [layer for layer in layers if layer not in reducing]
 
 
 def collapses(record: Record) -> bool:
@@ -169,16 +185,19 @@ def collapses(record: Record) -> bool:
 
 def clear_and_collapsed(*records: Record) -> tuple[np.ndarray, np.ndarray]:
     """Of every run, how clearly its costs are positive and whether its edges collapse."""
-    clear = np.array([clearness(record) for record in records])
-    return clear, np.array([collapses(record) for record in records])
+    clear = [clearness(record) for record in records]
+    collapsed = [collapses(record) for record in records]
+    return np.array(clear), np.array(collapsed)
 
 
 def told_apart(scores: np.ndarray, outcomes: np.ndarray) -> float:
     """Area under the ROC curve: how often a run with the outcome scores above one without; nan if all are alike."""
     if outcomes.all() or not outcomes.any():
         return float("nan")
-    above = stats.mannwhitneyu(scores[outcomes], scores[~outcomes]).statistic
-    return float(above / (outcomes.sum() * (~outcomes).sum()))
+    having, lacking = scores[outcomes], scores[~outcomes]
+    above = stats.mannwhitneyu(having, lacking).statistic
+    pairs = len(having) * len(lacking)
+    return float(above / pairs)
 
 
 @dataclass(frozen=True)
@@ -192,7 +211,8 @@ class Mispaired:
     def outcome(self, sample: Sample) -> Outcome | None:
         """The mean over draws of the estimate over seeds."""
         rng = np.random.default_rng(0)
-        found = [self.scores(*of_seed) for of_seed in zip(*sample.of_runs, strict=True)]
+        by_seed = zip(*sample.of_runs, strict=True)
+        found = [self.scores(*of_seed) for of_seed in by_seed]
         drawn = []
         for _ in range(DRAWS):
             numbers = [told_apart(rng.permutation(scores), outcomes) for scores, outcomes in found]

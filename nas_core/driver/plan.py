@@ -4,6 +4,7 @@ import json
 import tempfile
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
+from itertools import chain
 from pathlib import Path
 
 from nas_core import data, papers
@@ -52,7 +53,8 @@ class Plan:
             names.update(path.stem for path in folder.glob("*.ipynb"))
             names.difference_update(study_notebooks())
         self.runs = {name: papers.runs_of(name) for name in sorted(names)}  # that each notebook may ask for
-        self._configs = {run: self.choice.configs(run) for runs in self.runs.values() for run in runs}
+        every = chain.from_iterable(self.runs.values())
+        self._configs = {run: self.choice.configs(run) for run in every}
         _check_data(self.configs)
         self.notebooks = {name: check_notebook(folder / f"{name}.ipynb") for name in self.runs}  # those to execute
         self.work = self.choice.folder  # for executed notebooks and everything unfinished
@@ -65,11 +67,12 @@ class Plan:
     @property
     def configs(self) -> list[RunConfig]:
         """The configs of all runs, each once."""
-        return [config for configs in self._configs.values() for config in configs]
+        return list(chain.from_iterable(self._configs.values()))
 
     def configs_of(self, notebook: str) -> list[RunConfig]:
         """The configs of the runs that a notebook may ask for."""
-        return [config for run in self.runs[notebook] for config in self._configs[run]]
+        of_runs = (self._configs[run] for run in self.runs[notebook])
+        return list(chain.from_iterable(of_runs))
 
     def _usual_folder(self) -> Path:
         """The committed figures, if these are to replace them: what the laptop profile reports."""
@@ -121,7 +124,8 @@ def make_writable(folder: Path) -> None:
 
 def _check_data(configs: Iterable[RunConfig]) -> None:
     """Load every data set once; a missing or damaged one is a :class:`UserError`."""
-    for source in dict.fromkeys(source for config in configs for source in config.images()):
+    images = chain.from_iterable(config.images() for config in configs)
+    for source in dict.fromkeys(images):
         data.load(source.name, train=source.train, search=source.search, valid=source.valid, test=source.test)
 
 

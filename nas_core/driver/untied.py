@@ -1,5 +1,6 @@
 """Verdicts on claims that are tied to no artefact, from the runs that the store has."""
 
+from itertools import chain
 from pathlib import Path
 
 from nas_core import papers
@@ -19,7 +20,7 @@ def judge_untied(choice: Choice, folder: Path) -> None:
     for claim in table.index[table["artefact"] == ""]:
         needed = CHECKS[claim].needed if claim in CHECKS else ()
         configs = {run: choice.configs(run) for run in needed}
-        states = explain([config for of_run in configs.values() for config in of_run])
+        states = explain(list(chain.from_iterable(configs.values())))
         if states and all(state.kind == FOUND for _, state in states):
             records = {run: obtain(of_run, progress=False, echo=_silent) for run, of_run in configs.items()}
             verdicts.append(verdict_content(evaluate(claim, records)))

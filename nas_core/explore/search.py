@@ -90,7 +90,8 @@ def evolution_figure(evolution: Evolution, epoch: int) -> Figure:
     for ax in axes[1]:
         ax.axvline(epoch, color=GREY, lw=1.2, ls=":", gid="guide")
         ax.set(xlabel="epoch", xlim=(0, evolution.epochs))
-    order = [op for op in WIRING_ORDER if op in {short(name) for name in evolution.ops}]
+    names = {short(name) for name in evolution.ops}
+    order = [op for op in WIRING_ORDER if op in names]
     figure.legend(handles=_squares(order), loc="outside lower center", ncols=len(order))
     figure.set_label(f"A search after epoch {epoch} of {evolution.epochs}: {kept}.")
     return figure

@@ -53,10 +53,13 @@ def draw_chains(chains: Sequence[Chain], ax: Axes | None = None) -> Axes:
         if chain.costs and len(chain.costs) != len(chain.boxes) + 1:
             raise ValueError(f"{chain.title}: {len(chain.costs)} costs for {len(chain.boxes) + 1} arrows")
     widths = _column_widths(chains)
-    ends = [max(_end_width(chain.ends[side]) for chain in chains) for side in (0, 1)]
+    ends = []
+    for side in (0, 1):
+        ends.append(max(_end_width(chain.ends[side]) for chain in chains))
     edges = np.cumsum([ends[0], *[FREE + width for width in widths]])  # right edges: of the first end, of the columns
     total = float(edges[-1] + FREE + ends[1])
-    height = sum(HEAD + BOX + (BELOW if chain.costs else 0) + ROW for chain in chains) - ROW
+    heights = [HEAD + BOX + (BELOW if chain.costs else 0) + ROW for chain in chains]
+    height = sum(heights) - ROW
     sheet = Sheet(ax, (0, total), (-height, 0), 0.5)
     top = 0.0
     for number, chain in enumerate(chains):

@@ -41,8 +41,10 @@ def draw_two_paths(topology: Topology, terms: Mapping[int, Sequence[float]]) -> 
     right.set_title("type 2: edges 2, 3 and 4, here edge 2", pad=PAD)
     formula_1 = r"$\langle\,\partial L/\partial X_4^2\;+\;J_4^T\,\partial L/\partial X_4^3,\;\;X_2^i\,\rangle$"
     formula_2 = r"$\langle\,\partial L/\partial X_4^3\cdot\partial X_4^3/\partial X_3^i,\;\;X_3^i\,\rangle$"
-    _write_terms(below, formula_1, {edge: parts for edge, parts in terms.items() if len(parts) == 2})
-    _write_terms(beside, formula_2, {edge: parts for edge, parts in terms.items() if len(parts) == 1})
+    on_two_paths = {edge: parts for edge, parts in terms.items() if len(parts) == 2}
+    on_one_path = {edge: parts for edge, parts in terms.items() if len(parts) == 1}
+    _write_terms(below, formula_1, on_two_paths)
+    _write_terms(beside, formula_2, on_one_path)
     return figure
 
 
@@ -88,8 +90,12 @@ def draw_gradient_and_cost(
     figure, ((left, right),) = new_figure(7.0, 2.35, 1, 2)
     paths = {}
     for name, steps in gradients.items():
-        paths[name] = [(next(iter(steps))[0], *[end for _, end in steps])]
-    norms = {name: {step: f"{norm:.2g}" for step, norm in steps.items()} for name, steps in gradients.items()}
+        (start, _), *_ = steps
+        ends = [end for _, end in steps]
+        paths[name] = [(start, *ends)]
+    norms = {}
+    for name, steps in gradients.items():
+        norms[name] = {step: f"{norm:.2g}" for step, norm in steps.items()}
     draw_flow(left, topology, paths, texts=norms, labels=False)
     left.set_title("(a) gradient of the weights on edge 0, norms", pad=PAD)
     left.legend(handles=flow_handles(paths), loc="lower right", bbox_to_anchor=(1.02, -0.04))
@@ -118,12 +124,16 @@ def draw_last_two(topology: Topology, costs: pd.DataFrame, names: Mapping[str, s
         rows = costs[costs.cell == cell]
         pairs = list(zip(rows.source, rows.target, strict=True))
         on_edges = rows.operation != ""
-        edges = [(i, j, names[op]) for (i, j), op in zip(pairs, rows.operation, strict=True) if op]
+        edges = []
+        for (i, j), op in zip(pairs, rows.operation, strict=True):
+            if op:
+                edges.append((i, j, names[op]))
         genotype = CellGenotype(topology.inputs, topology.nodes, tuple(edges), topology.output)
         texts = dict(zip(pairs, map(thousandths, rows.cost), strict=True))
         draw_cell(ax, topology, genotype, texts=texts)
-        sums = [thousandths(rows.cost[which].sum()) for which in (on_edges, ~on_edges)]
-        ax.set_title(f"{cell} cell: edges {sums[0]}, output {sums[1]}")
+        of_edges = thousandths(rows.cost[on_edges].sum())
+        of_output = thousandths(rows.cost[~on_edges].sum())
+        ax.set_title(f"{cell} cell: edges {of_edges}, output {of_output}")
     join_cells(left, right)
     return figure
 

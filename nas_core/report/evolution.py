@@ -170,10 +170,11 @@ class Pattern:
 @use_style()
 def pattern_panels(patterns: Sequence[Pattern]) -> Figure:
     """Searches side by side: cells of one seed, then the share of dropped edges, then the probability of none."""
-    cells = [cell for pattern in patterns for _, cell in pattern.cells]
+    cells = []
     curves = []
     for pattern in patterns:
         for _, cell in pattern.cells:
+            cells.append(cell)
             curves += [points for _, points in drawn_edges(pattern.topology, cell)]
     box = bounds(patterns[0].topology, curves)
     width = WIDEST / len(patterns) - 0.3  # beside numbers and labels of the axes below

@@ -50,7 +50,8 @@ def points_table(searches: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]]) -> p
 def draw_fronts(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Draw a :func:`points_table`: faint dots for all that was evaluated, and the fronts as marked lines."""
     ax = ax or new_axes()
-    for (label, of_search), (colour, line, marker) in zip(table.groupby("search", sort=False), SERIES, strict=False):
+    searches = table.groupby("search", sort=False)
+    for (label, of_search), (colour, line, marker) in zip(searches, SERIES, strict=False):
         every = of_search[of_search["role"] == ALL]
         front = of_search[of_search["role"] == FRONT].sort_values("million")
         faint: dict[str, Any] = {

@@ -68,7 +68,9 @@ class PaperTable:
 
     def __repr__(self) -> str:
         columns = [" ".join([h.group, h.text]).replace("\n", " ").strip() for h in self.grid.headings]
-        rows = [[cell.text for cell in row] for row in self.grid.rows]
+        rows = []
+        for row in self.grid.rows:
+            rows.append([cell.text for cell in row])
         return pd.DataFrame(rows, columns=columns).to_string(index=False)
 
 
@@ -101,7 +103,9 @@ def paper_table(
     ``shaded``: what the shade means, in words. ``PaperTable.data`` has the columns that are shown, under their names.
     Raises :class:`UserError` for a missing column and for a heading that two columns of a group have.
     """
-    names = [name for column in columns for name in (column.name, column.spread) if name]
+    names = []
+    for column in columns:
+        names += [name for name in (column.name, column.spread) if name]
     extra = [name for name in (ours, section) if name]
     _check(data, columns, [*names, *extra])
     own = data[ours].to_numpy(bool) if ours else np.zeros(len(data), bool)
@@ -295,7 +299,10 @@ def _styler(grid: Grid) -> Styler:
     texts = [_aligned_html(grid, k) for k in range(len(names))]
     frame = pd.DataFrame(dict(enumerate(texts)))
     frame.columns = columns
-    looks = pd.DataFrame([[_look(grid, r, c) for c in range(len(names))] for r in range(len(frame))])
+    looks_of_rows = []
+    for row in range(len(frame)):
+        looks_of_rows.append([_look(grid, row, column) for column in range(len(names))])
+    looks = pd.DataFrame(looks_of_rows)
     looks.columns = columns
     styler = Styler(frame, uuid=_identity(grid), uuid_len=8, cell_ids=False).hide(axis="index")
     styler = styler.apply(lambda _: looks, axis=None)

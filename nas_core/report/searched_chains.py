@@ -153,7 +153,9 @@ def draw_front(means: pd.DataFrame, points: pd.DataFrame, drawn: pd.DataFrame, u
         right.plot(by_rank.index, by_rank.to_numpy(), color=colour, ls=line, lw=1.2)
     left.set(xlabel=f"latency by the table ({unit})", ylabel="test accuracy, trained alone (%)")
     figure.legend(*left.get_legend_handles_labels(), loc="outside upper center", ncols=3)
-    weights = ["\n".join(_weights_at(means, rank)) for rank in range(points["rank"].max() + 1)]
+    weights = []
+    for rank in range(points["rank"].max() + 1):
+        weights.append("\n".join(_weights_at(means, rank)))
     right.set_xticks(range(len(weights)), weights)
     right.set(xlabel="weight (above: additive, below: multiplicative)", ylabel=f"latency ({unit})")
     return figure
@@ -161,7 +163,10 @@ def draw_front(means: pd.DataFrame, points: pd.DataFrame, drawn: pd.DataFrame, u
 
 def _weights_at(means: pd.DataFrame, rank: int) -> list[str]:
     """The weight of this rank in every form."""
-    return [f"{rows['weight'].iloc[rank]:g}" for _, rows in means.groupby("form", sort=False)]
+    weights = []
+    for _, rows in means.groupby("form", sort=False):
+        weights.append(f"{rows['weight'].iloc[rank]:g}")
+    return weights
 
 
 def front_table(means: pd.DataFrame, points: pd.DataFrame, drawn: pd.DataFrame) -> pd.DataFrame:
@@ -197,7 +202,10 @@ def chain_rows(
     found: Mapping[str, str], kinds: Sequence[str] = ("conv", "skip")
 ) -> dict[str, list[tuple[str, str, str]]]:
     """Name, detail and kind of every block of every chain, by the chain's title."""
-    rows = {}
+    rows: dict[str, list[tuple[str, str, str]]] = {}
     for title, choices in found.items():
-        rows[title] = [(name, detail, kinds[name == SKIPPED]) for name, detail in block_names(choices)]
+        rows[title] = []
+        for name, detail in block_names(choices):
+            kind = kinds[1] if name == SKIPPED else kinds[0]
+            rows[title].append((name, detail, kind))
     return rows

@@ -36,7 +36,8 @@ def parameter_table(rows: Mapping[str, Mapping[str, np.ndarray]]) -> pd.DataFram
             for n, values in enumerate(parameters[name], start=1):
                 present = values[~np.isnan(values)]
                 part = pd.DataFrame({"channel": np.arange(1, len(present) + 1), "value": present})
-                tables.append(part.assign(row=title, panel=f"{title}, {SIGNS[name]}", parameter=name, paths=n))
+                panel = f"{title}, {SIGNS[name]}"
+                tables.append(part.assign(row=title, panel=panel, parameter=name, paths=n))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -67,7 +68,8 @@ def parameter_panels(table: pd.DataFrame) -> Figure:
             if ax in axes[-1]:
                 ax.set_xlabel("channel")
         row[0].set_ylabel(title)
-    handles, labels = max((ax.get_legend_handles_labels() for ax in axes[:, 0]), key=lambda found: len(found[0]))
+    legends = [ax.get_legend_handles_labels() for ax in axes[:, 0]]
+    handles, labels = max(legends, key=lambda legend: len(legend[0]))
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     return figure
 
@@ -98,8 +100,10 @@ def slope_panels(table: pd.DataFrame) -> Figure:
         LAW: {"color": SERIES[0][0], "ls": "-"},
         APART: {"color": SERIES[2][0], "ls": SERIES[2][1]},
     }
-    plain = table[~table["panel"].isin(table[table["curve"] == LAW]["panel"])]
-    limits = min(0, plain["low"].min()) - 0.3, max(table["paths"].max(), plain["high"].max()) + 0.3
+    with_law = table.loc[table["curve"] == LAW, "panel"]
+    plain = table[~table["panel"].isin(with_law)]
+    bottom = min(0, plain["low"].min()) - 0.3
+    top = max(table["paths"].max(), plain["high"].max()) + 0.3
     for ax, panel in zip(axes, panels, strict=True):
         part = table[table["panel"] == panel]
         for name, look in looks.items():
@@ -118,7 +122,7 @@ def slope_panels(table: pd.DataFrame) -> Figure:
         )
         if not len(part[part["curve"] == LAW]):
             ax.axline((1, 1), slope=1, color=GREY, lw=0.8, ls=":", gid="guide")
-            ax.set_ylim(limits)
+            ax.set_ylim(bottom, top)
         ax.set(title=panel, xlabel="n, active paths", xticks=sorted(part["paths"].unique()))
     axes[0].set_ylabel("slope against SBN$_1$")
     handles, labels = axes[-1].get_legend_handles_labels()

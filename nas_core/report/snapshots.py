@@ -27,7 +27,9 @@ def topology_snapshots(
     if len(genotypes) != len(epochs) or not genotypes:
         raise ValueError(f"{len(genotypes)} genotypes and {len(epochs)} epochs: give one epoch for each genotype")
     drawn = [drawn_edges(topology, genotype) for genotype in genotypes]
-    curves = [points for cell in drawn for _, points in cell]
+    curves = []
+    for cell in drawn:
+        curves += [points for _, points in cell]
     box = bounds(topology, curves)
     columns = min(columns, len(genotypes))
     rows = math.ceil(len(genotypes) / columns)
@@ -66,7 +68,9 @@ def cell_height(box: Box, width: float) -> float:
 
 def snapshot_handles(genotypes: Sequence[CellGenotype]) -> list[Line2D]:
     """Legend entries of the operations that occur, the usual ones in their order first, and of dropped edges."""
-    names = {short(op) for genotype in genotypes for _, _, op in genotype.edges}
+    names: set[str] = set()
+    for genotype in genotypes:
+        names.update(short(op) for _, _, op in genotype.edges)
     usual = [op for op in WIRING_ORDER if op in names]
     others = sorted(names - set(WIRING_ORDER))
     dropped = Line2D([], [], color=FAINT, ls=(0, (1, 1.6)), lw=1, label="dropped")

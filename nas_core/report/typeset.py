@@ -193,8 +193,10 @@ def _weight(cell: Cell) -> str:
 
 def _heights(grid: Grid, line: float) -> np.ndarray:
     """The heights of the rows in inches; a cell over several rows takes what they have and adds what it lacks."""
-    heights = np.array([max(_lines(cell) for cell in row if cell.span <= 1) * line for row in grid.rows])
-    heights += 0.045
+    lines = []
+    for row in grid.rows:
+        lines.append(max(_lines(cell) for cell in row if cell.span <= 1))
+    heights = np.array(lines) * line + 0.045
     for r, row in enumerate(grid.rows):
         for cell in row:
             if cell.span > 1:

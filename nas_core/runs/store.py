@@ -92,12 +92,15 @@ def write_record(
     Raises ValueError, before anything is written, where the result cannot be stored exactly.
     """
     files = _files(result)
+    genotypes = {}
+    for name, every in result.genotypes.items():
+        genotypes[name] = [asdict(each) for each in every]
     content = {
         "format": FORMAT,
         "config": config.identity(),
         "provenance": provenance,
         "tables": {name: tables.columns(frame) for name, frame in result.tables.items()},
-        "genotypes": {name: [asdict(each) for each in every] for name, every in result.genotypes.items()},
+        "genotypes": genotypes,
         "files": {name: _sha256(data) for name, data in files.items()},
     }
     files[RECORD] = _signed(content)  # the last to be renamed: until then there is no record, or it does not match
