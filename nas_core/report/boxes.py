@@ -71,7 +71,14 @@ class Sheet:
         """A text, centred at (x, y) unless ``look`` says otherwise."""
         centred: dict[str, Any] = {"ha": "center", "va": "center", "size": FONT}
         centred.update(look)
-        self.ax.text(x, y, text, transform=self.transform, clip_on=False, **centred)
+        self.ax.text(
+            x,
+            y,
+            text,
+            transform=self.transform,
+            clip_on=False,
+            **centred,
+        )
 
 
 @use_style()
@@ -94,7 +101,15 @@ def draw_network(ax: Axes | None, kinds: Sequence[str], texts: Mapping[int | str
         x = k * PITCH
         sheet.box(x, 0, SIDE, heights[k], FILLS[kind], f"{kind} {place}")
         sheet.text(x, 0, str(place), rotation=0 if kind in CELLS else 90)
-        sheet.text(x, -0.5, texts.get(place, ""), va="top", size=FONT - 1, linespacing=1.3, gid=f"text {place}")
+        sheet.text(
+            x,
+            -0.5,
+            texts.get(place, ""),
+            va="top",
+            size=FONT - 1,
+            linespacing=1.3,
+            gid=f"text {place}",
+        )
         if k:
             sheet.arrow((x - PITCH + SIDE / 2, 0), (x - SIDE / 2, 0), f"k-1 {place}")
         if kind in CELLS:
@@ -146,7 +161,16 @@ def draw_matrix(
         number = f"{value:{form}}".replace("-", "−")
         if not float(f"{value:{form}}"):
             number = number.lstrip("−")
-        ax.text(j, i, number, ha="center", va="center", size=FONT, color=colour, gid=f"entry {i} {j}")
+        ax.text(
+            j,
+            i,
+            number,
+            ha="center",
+            va="center",
+            size=FONT,
+            color=colour,
+            gid=f"entry {i} {j}",
+        )
     _frame_entries(ax, rows, [short(op) for op in columns])
     return ax
 

@@ -209,7 +209,13 @@ def _names(ax: Axes) -> list[Text]:
 
 
 # The unit of SNAS's Figure 6: an edge in series and two in parallel, whose ends are added up in the loss.
-PLACES = {"i": (0.0, 0.0), "j": (2.7, 0.0), "l": (5.4, 1.8), "m": (5.4, -1.8), "L": (7.9, 0.0)}
+PLACES = {
+    "i": (0.0, 0.0),
+    "j": (2.7, 0.0),
+    "l": (5.4, 1.8),
+    "m": (5.4, -1.8),
+    "L": (7.9, 0.0),
+}
 UNIT_EDGES = (("i", "j"), ("j", "l"), ("j", "m"))
 NODE, GATE = 0.36, 0.3  # radii of a node and of an edge variable
 APART = 0.42  # between the curves of two operations, at their middles
@@ -247,14 +253,28 @@ def draw_unit(
     for node, place in PLACES.items():
         line = DASHED if node in stochastic else "-"
         circle = Circle(
-            place, NODE, fc=FACE.get(node, INTERMEDIATE_NODE), ec=DARK, lw=1.2, ls=line, zorder=5, gid=f"node {node}"
+            place,
+            NODE,
+            fc=FACE.get(node, INTERMEDIATE_NODE),
+            ec=DARK,
+            lw=1.2,
+            ls=line,
+            zorder=5,
+            gid=f"node {node}",
         )
         ax.add_patch(circle)
         name = f"$x_{node}$" if node != "L" else r"$\mathcal{L}$"
         ax.text(*place, name, ha="center", va="center", size=FONT, zorder=6)
     for node, length in lengths.items():
         x, y = PLACES[node]
-        ax.text(x, y + np.copysign(0.62, y or -1), f"{length:.2f}", ha="center", va="center", size=FONT - 0.5)
+        ax.text(
+            x,
+            y + np.copysign(0.62, y or -1),
+            f"{length:.2f}",
+            ha="center",
+            va="center",
+            size=FONT - 0.5,
+        )
     return ax
 
 
@@ -263,16 +283,46 @@ def _unit_edge(ax: Axes, start: str, end: str, weights: np.ndarray, gate_line: s
     outwards = -1 if end == "m" else 1  # where the edge variable stands, away from the parallel edge
     for k, weight in enumerate(weights):
         points = _straight(start, end, 0.0, APART * (1 - k))
-        _unit_arrow(ax, points, OPERATION, f"operation {start}-{end} {k}", lw=0.5 + 2.6 * weight, z=1)
-        _unit_arrow(ax, part(points, 0.9, 0.54), PARAMETER, f"parameter {start}-{end} {k}", lw=1.1, z=3)
+        _unit_arrow(
+            ax,
+            points,
+            OPERATION,
+            f"operation {start}-{end} {k}",
+            lw=0.5 + 2.6 * weight,
+            z=1,
+        )
+        _unit_arrow(
+            ax,
+            part(points, 0.9, 0.54),
+            PARAMETER,
+            f"parameter {start}-{end} {k}",
+            lw=1.1,
+            z=3,
+        )
         ax.plot(*at(points, 0.47), "s", color=PARAMETER, ms=4, zorder=4)
     _unit_arrow(ax, _straight(end, start, 0.0, 1.75 * APART * outwards), COMPOUND, f"compound {end}-{start}", ls=DOTTED)
     line = _straight(end, start, 0.0, -3.1 * APART * outwards)
     gate = at(line, 0.55)
-    _unit_arrow(ax, part(line, 0.0, 0.42), SEARCH, f"search {start}-{end}", lw=1.4, z=3)
+    _unit_arrow(
+        ax,
+        part(line, 0.0, 0.42),
+        SEARCH,
+        f"search {start}-{end}",
+        lw=1.4,
+        z=3,
+    )
     x, y = map(float, gate)
     ax.add_patch(Circle((x, y), GATE, fc="white", ec=SEARCH, lw=1.1, ls=gate_line, zorder=4, gid=f"gate {start}-{end}"))
-    ax.text(x, y, "$Z$", ha="center", va="center", size=FONT - 0.5, color=SEARCH, zorder=6)
+    ax.text(
+        x,
+        y,
+        "$Z$",
+        ha="center",
+        va="center",
+        size=FONT - 0.5,
+        color=SEARCH,
+        zorder=6,
+    )
 
 
 def _straight(start: str, end: str, aside: float, bend: float = 0.0) -> np.ndarray:
@@ -317,7 +367,14 @@ def connect(start: Axes, end: Axes, *, height: float = 0.5, before: float = 3.0)
     the rim, for what stands there.
     """
     arrow = ConnectionPatch(
-        (1, 0.5), (0, height), start.transAxes, end.transAxes, arrowstyle="-|>", mutation_scale=9, lw=1.1, color=GREY
+        (1, 0.5),
+        (0, height),
+        start.transAxes,
+        end.transAxes,
+        arrowstyle="-|>",
+        mutation_scale=9,
+        lw=1.1,
+        color=GREY,
     )
     arrow.set(in_layout=False, gid="connect")
     arrow.shrinkA = 3.0

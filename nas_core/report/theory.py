@@ -84,7 +84,10 @@ def handed_out(table: pd.DataFrame) -> Figure:
     right.plot(sums.cell, sums.cost, "o", ms=4, alpha=0.5, color=ONE)
     right.axhline(0, **ZERO)
     right.set(
-        xticks=range(4), xlabel="cell (3 is the last)", ylabel="sum over its edges", title="(b) 40 draws, no skip"
+        xticks=range(4),
+        xlabel="cell (3 is the last)",
+        ylabel="sum over its edges",
+        title="(b) 40 draws, no skip",
     )
     return figure
 
@@ -99,7 +102,10 @@ def with_skips(table: pd.DataFrame) -> Figure:
     left.plot(table.cell, table.edges, "o", ms=4, alpha=0.5, color=ONE)
     left.axhline(0, **ZERO)
     left.set(
-        xticks=range(4), xlabel="cell (3 is the last)", ylabel="sum over its edges", title="(a) 40 draws with skips"
+        xticks=range(4),
+        xlabel="cell (3 is the last)",
+        ylabel="sum over its edges",
+        title="(a) 40 draws with skips",
     )
     right.axline((0, 0), slope=1, **ZERO)
     right.plot(table["output + skip"], table.edges, "o", ms=3, color=OTHER)
@@ -141,7 +147,10 @@ def readings(table: pd.DataFrame, step: int) -> Figure:
         left.plot(of["slope C"].x, of["slope C"].y, color=colour, ls=":")
         left.plot(now.x, now.y, "o", color=colour)
     left.set(
-        xlabel="s, scale of the logits", ylabel="loss (nats)", title=f"(a) loss and slope, step {step}", ylim=(0, 5.5)
+        xlabel="s, scale of the logits",
+        ylabel="loss (nats)",
+        title=f"(a) loss and slope, step {step}",
+        ylim=(0, 5.5),
     )
     left.minorticks_off()
     left.set_xticks([0.1, 1, 3], ["0.1", "1", "3"])

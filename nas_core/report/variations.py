@@ -75,16 +75,39 @@ def _draw_panel(ax: Axes, rows: pd.DataFrame, colour: str) -> None:
     places = np.arange(len(rows))
     ax.hlines(places, rows["low"], rows["high"], color=colour, lw=1.1)
     if "end" in rows and rows["end"].notna().any():
-        ax.scatter(rows["end"], places, marker="|", s=45, color=DARK, lw=1.4, zorder=3)
+        ax.scatter(
+            rows["end"],
+            places,
+            marker="|",
+            s=45,
+            color=DARK,
+            lw=1.4,
+            zorder=3,
+        )
     filled = rows["shows"].isna() | (2 * rows["shows"] > rows["seeds"])
     faces = np.where(filled, colour, "white")
-    ax.scatter(rows["mean"], places, s=22, c=faces, edgecolors=colour, lw=1.1, zorder=4)
+    ax.scatter(
+        rows["mean"],
+        places,
+        s=22,
+        c=faces,
+        edgecolors=colour,
+        lw=1.1,
+        zorder=4,
+    )
     ax.tick_params(axis="y", length=0)
     ax.grid(visible=False, axis="y")
     for place, (_, row) in zip(places, rows.iterrows(), strict=True):
         if pd.notna(row["shows"]):
             text = f"{row['shows']:.0f}/{row['seeds']:.0f}"
-            ax.text(1.01, float(place), text, transform=ax.get_yaxis_transform(), va="center", size=7)
+            ax.text(
+                1.01,
+                float(place),
+                text,
+                transform=ax.get_yaxis_transform(),
+                va="center",
+                size=7,
+            )
 
 
 def _changes(sections: Sequence[str]) -> list[float]:
