@@ -50,12 +50,15 @@ def operation_share(record: Record, op: str, rule: str) -> np.ndarray:
     for of_cells in record.array("prob"):
         kept = []
         for prob in of_cells:
-            kept += [name for _, _, name in DERIVE_RULES[rule](prob, network.candidates, graph).edges]
+            cell = DERIVE_RULES[rule](prob, network.candidates, graph)
+            kept += [name for _, _, name in cell.edges]
         edges = len(of_cells) * len(graph.edges)
         if op == "none":
             shares.append(1 - len(kept) / edges)
+        elif kept:
+            shares.append(kept.count(op) / len(kept))
         else:
-            shares.append(kept.count(op) / len(kept) if kept else float("nan"))
+            shares.append(float("nan"))
     return np.array(shares)
 
 
@@ -87,8 +90,10 @@ def epochs_ahead_of_enas(snas: Record, enas: Record) -> float:
 def darts_ahead_early(darts: Record, snas: Record) -> float:
     """Validation accuracy of DARTS minus that of SNAS, in points, averaged over the first third of the epochs."""
     epochs = min(settings(darts).epochs, settings(snas).epochs)
-    early = slice(max(1, epochs // 3))
-    ahead = accuracies(darts, "supernet", "valid")[early] - accuracies(snas, "supernet", "valid")[early]
+    third = max(1, epochs // 3)
+    of_darts = accuracies(darts, "supernet", "valid")[:third]
+    of_snas = accuracies(snas, "supernet", "valid")[:third]
+    ahead = of_darts - of_snas
     return 100 * float(ahead.mean())
 
 
@@ -97,7 +102,8 @@ def controller_ahead(enas: Record) -> float:
     """Accuracy that the learning controller earns minus that of its frozen copy, in points, over the last third."""
     earned = enas.table("controller").pivot(index="epoch", columns="controller", values="acc")
     ahead = 100 * (earned["learning"] - earned["frozen"])
-    return float(ahead.iloc[-max(1, len(ahead) // 3) :].mean())
+    third = max(1, len(ahead) // 3)
+    return float(ahead.iloc[-third:].mean())
 
 
 @check("C-SN4a", "S-DARTS2 S-SNAS-mild")
@@ -106,7 +112,8 @@ def initial_entropy(darts: Record, snas: Record) -> float:
     distances = []
     for record in (darts, snas):
         uniform = math.log(len(settings(record).network.candidates))
-        distances.append(np.abs(record.array("arch_entropy")[0] - uniform).max())
+        at_the_start = record.array("arch_entropy")[0]
+        distances.append(np.abs(at_the_start - uniform).max())
     return float(np.max(distances))
 
 
@@ -126,14 +133,16 @@ def entropy_trend(snas: Record) -> float:
 def skips_beyond_chance(darts: Record) -> float:
     """Share of skip connections among the edges that the rule of DARTS selects at the end, minus 1/7."""
     real = [op for op in settings(darts).network.candidates if op != "none"]
-    return float(operation_share(darts, "skip_connect", "darts")[-1] - 1 / len(real))
+    share = operation_share(darts, "skip_connect", "darts")[-1]
+    return float(share - 1 / len(real))
 
 
 @check("C-SN4e", "S-DARTS2 S-SNAS-mild", null=EXCHANGED)
 def skips_of_darts_beyond_snas(darts: Record, snas: Record) -> float:
     """Share of skip connections in the cells of DARTS minus that in the cells of SNAS, at the end."""
     of_darts = operation_share(darts, "skip_connect", "darts")[-1]
-    return float(of_darts - operation_share(snas, "skip_connect", "argmax")[-1])
+    of_snas = operation_share(snas, "skip_connect", "argmax")[-1]
+    return float(of_darts - of_snas)
 
 
 @check("C-SNT1r", "")
@@ -164,4 +173,6 @@ def snas_gap(snas: Record) -> float:
 @check("C-SNT1c", "S-SNAS-mild S-DARTS2", null=EXCHANGED)
 def child_difference(snas: Record, darts: Record) -> float:
     """Test accuracy of the child of SNAS minus that of the child of DARTS, without retraining, in points."""
-    return 100 * (final_accuracy(snas, "child (argmax)") - final_accuracy(darts, "child (darts)"))
+    of_snas = final_accuracy(snas, "child (argmax)")
+    of_darts = final_accuracy(darts, "child (darts)")
+    return 100 * (of_snas - of_darts)

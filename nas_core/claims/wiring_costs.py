@@ -39,10 +39,19 @@ def by_network(record: Record, layer: int | None = None) -> np.ndarray:
 
     In one ``layer``, or of a path through all cells, which share it: the sum over the cells.
     """
-    total, count = record.array("cost_sum"), record.array("cost_n")
-    total = total.sum(1) if layer is None else total[:, layer]
-    count = count[:, 0 if layer is None else layer]
-    return total / np.where(count == 0, np.nan, count)
+    costs, counts = record.array("cost_sum"), record.array("cost_n")
+    if layer is None:
+        total = costs.sum(1)
+        count = counts[:, 0]
+    else:
+        total = costs[:, layer]
+        count = counts[:, layer]
+    return total / _or_nan(count)
+
+
+def _or_nan(count: np.ndarray) -> np.ndarray:
+    """Counts, nan in the place of 0."""
+    return np.where(count == 0, np.nan, count)
 
 
 def mean_cost(record: Record, layer: int | None = None) -> np.ndarray:
@@ -63,10 +72,12 @@ def standard_error(record: Record, layer: int | None = None) -> np.ndarray:
     if len(means) > 1:
         return stats.sem(means, axis=0, nan_policy="omit")
     of_layer = slice(None) if layer is None else [layer]
-    count = np.where(record.array("cost_n") == 0, np.nan, record.array("cost_n"))[0, of_layer]
+    count = _or_nan(record.array("cost_n"))[0, of_layer]
     mean = record.array("cost_sum")[0, of_layer] / count
-    variance = record.array("cost_sq")[0, of_layer] / count - mean**2
-    return np.sqrt((variance / count).clip(0).sum(0))
+    mean_square = record.array("cost_sq")[0, of_layer] / count
+    variance = mean_square - mean**2
+    of_means = (variance / count).clip(0)
+    return np.sqrt(of_means.sum(0))
 
 
 def operations(record: Record) -> list[int]:
@@ -76,15 +87,16 @@ def operations(record: Record) -> list[int]:
 
 def largest_of_cells(record: Record) -> np.ndarray:
     """The largest absolute mean cost of an operation on an edge in every cell, (layers,)."""
-    count = record.array("cost_n")
-    by_cell = record.array("cost_sum") / np.where(count == 0, np.nan, count)
-    return np.nanmax(np.abs(_mean(by_cell)), axis=(1, 2))
+    by_cell = record.array("cost_sum") / _or_nan(record.array("cost_n"))
+    size = np.abs(_mean(by_cell))
+    return np.nanmax(size, axis=(1, 2))
 
 
 def positive_share(record: Record) -> float:
     """Share of positive mean costs among the operations other than none."""
     means = mean_cost(record)[:, operations(record)]
-    return float((means[~np.isnan(means)] > 0).mean())
+    known = means[~np.isnan(means)]
+    return float((known > 0).mean())
 
 
 TRAINED = "the same number after training"
@@ -98,7 +110,11 @@ UNTRAINED = "the same number before training"
 def cost_of_none(before: Record, after: Record) -> float:
     """Largest absolute cost of none, in nats."""
     none = network(before).candidates.index("none")
-    return max(float(np.abs(record.array("cost_sum")[..., none]).max()) for record in (before, after))
+    largest = []
+    for record in (before, after):
+        of_none = record.array("cost_sum")[..., none]
+        largest.append(float(np.abs(of_none).max()))
+    return max(largest)
 
 
 @check("C-W4b", "W-MC1i", null=Control(TRAINED, "W-MC1c"))
@@ -109,7 +125,9 @@ def cost_of_none(before: Record, after: Record) -> float:
 def positive_before(record: Record) -> float:
     """Share of positive mean costs; 0 if one of them is below -3 standard errors."""
     kept = operations(record)
-    distance = mean_cost(record)[:, kept] / standard_error(record)[:, kept]
+    mean = mean_cost(record)[:, kept]
+    error = standard_error(record)[:, kept]
+    distance = mean / error
     if np.nanmin(distance) < BELOW:
         return 0.0
     return positive_share(record)
@@ -170,6 +188,16 @@ def of_images(record: Record, column: str, group: str = "all") -> np.ndarray:
     return rows[column].to_numpy()
 
 
+def surplus(record: Record) -> np.ndarray:
+    """L - H, mean over all training images, (epochs,), in nats: what the costs of the last cell add up to."""
+    return of_images(record, "L") - of_images(record, "H")
+
+
+def residual(record: Record) -> np.ndarray:
+    """The summed cost of the last cell, less what skip passes on, minus L - H, (epochs,) or (networks,), in nats."""
+    return cell_sum(record) - passed_on(record) - surplus(record)
+
+
 def epochs_of_arrays(array: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Shuffle all epochs, (epochs, ...)."""
     return array[rng.permutation(len(array))]
@@ -208,9 +236,9 @@ def residual_of_the_sum(record: Record) -> float:
 
     Relative to the sum of the edges' costs without their signs.
     """
-    expected = of_images(record, "L") - of_images(record, "H")
-    residual = cell_sum(record) - passed_on(record) - expected
-    return float((np.abs(residual) / record.array("edge_size")[:, -1]).max())
+    size = record.array("edge_size")[:, -1]
+    share = np.abs(residual(record)) / size
+    return float(share.max())
 
 
 @check("C-W4d", "W-MC1i W-MC1c")
@@ -218,9 +246,8 @@ def residual_of_probes(before: Record, after: Record) -> float:
     """The same of all batches of a probe, the larger one of before and after training."""
     found = []
     for record in (before, after):
-        expected = of_images(record, "L") - of_images(record, "H")
-        residual = cell_sum(record) - passed_on(record) - expected
-        found.append(abs(residual.mean()) / record.array("edge_size")[:, -1].mean())
+        size = record.array("edge_size")[:, -1]
+        found.append(abs(residual(record).mean()) / size.mean())
     return float(max(found))
 
 
@@ -245,7 +272,9 @@ def worst_batch_of_last(record: Record) -> float:
 @check("C-W19c", "W-TH8m", null=CELLS)
 def second_last_against_last(record: Record) -> float:
     """Absolute cost sum of the second-last cell over that of the last one, both averaged over the epochs."""
-    return float(np.abs(cell_sum(record, -2)).mean() / np.abs(cell_sum(record, -1)).mean())
+    second_last = np.abs(cell_sum(record, -2))
+    last = np.abs(cell_sum(record, -1))
+    return float(second_last.mean() / last.mean())
 
 
 # ---------------------------------------------------------------------------------------------- L, H and C
@@ -254,15 +283,17 @@ def second_last_against_last(record: Record) -> float:
 @check("C-W21a", "W-TH1x")
 def deviation_of_c(record: Record) -> float:
     """Largest deviation of C from L - H in an epoch, in nats."""
-    deviation = of_images(record, "C") - (of_images(record, "L") - of_images(record, "H"))
+    deviation = of_images(record, "C") - surplus(record)
     return float(np.abs(deviation).max())
 
 
 @check("C-W21b", "W-TH1x", null=EPOCHS_OF_LOSSES)
 def loss_falls_and_c_turns(record: Record) -> float:
     """The smallest of the fall of the loss, C at the start and -C at the end, in nats."""
-    loss, cost = of_images(record, "L"), of_images(record, "C")
-    return float(min(loss[0] - loss[-1], cost[0], -cost[-1]))
+    loss = of_images(record, "L")
+    cost = of_images(record, "C")
+    fall = loss[0] - loss[-1]
+    return float(min(fall, cost[0], -cost[-1]))
 
 
 @check("C-W24a", "W-TH1x")
@@ -285,5 +316,6 @@ def mean_cost_of_wrong(record: Record) -> float:
 @check("C-W24c", "W-TH1x", null=EPOCHS_OF_LOSSES)
 def late_trend_of_correct(record: Record) -> float:
     """Rank correlation of the cost of correct images with the epoch over the last third."""
-    late = settings(record).epochs // 3
-    return rank_correlation(of_images(record, "C", "correct")[-max(2, late) :])
+    late = max(2, settings(record).epochs // 3)
+    cost = of_images(record, "C", "correct")
+    return rank_correlation(cost[-late:])

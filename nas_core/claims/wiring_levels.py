@@ -100,7 +100,8 @@ def printed_identity() -> float:
     values = table.set_index("quantity").astype(float)
     deviations = []
     for group in ("correct", "wrong"):
-        residual = values.loc[f"C_{group}"] - (values.loc[f"L_{group}"] - values.loc[f"H_{group}"])
+        surplus = values.loc[f"L_{group}"] - values.loc[f"H_{group}"]
+        residual = values.loc[f"C_{group}"] - surplus
         deviations.append(np.abs(residual.to_numpy(dtype=float)).max())
     return float(max(deviations))
 
@@ -109,8 +110,15 @@ def printed_identity() -> float:
 def correct_never_cost(record: Record) -> float:
     """The largest of the costs of correct images and of the deviations of C from L - H, over halves and epochs."""
     table = record.table("losses")
-    deviations = (table["C"] - (table["L"] - table["H"])).abs()
-    return float(max(table.loc[table["group"] == "correct", "C"].max(), deviations.max()))
+    deviations = _deviations(table)
+    of_correct = table.loc[table["group"] == "correct", "C"]
+    return float(max(of_correct.max(), deviations.max()))
+
+
+def _deviations(table: pd.DataFrame) -> pd.Series:
+    """Of C from L - H, in nats, without signs."""
+    surplus = table["L"] - table["H"]
+    return (table["C"] - surplus).abs()
 
 
 @check("C-W10c", RUN, null=EXCHANGED)
@@ -134,7 +142,9 @@ def two_samples(record: Record) -> float:
         table = losses(record, "search", group)
         late = table[last(len(table), 5)]
         even, odd = late[0::2], late[1::2]
-        found[group] = abs(np.average(even["L"], weights=even["n"]) - np.average(odd["L"], weights=odd["n"]))
+        of_even = np.average(even["L"], weights=even["n"])
+        of_odd = np.average(odd["L"], weights=odd["n"])
+        found[group] = abs(of_even - of_odd)
     return float(found["correct"] / found["wrong"])
 
 
@@ -196,7 +206,7 @@ def final_octaves(record: Record, half: str) -> float:
 def largest_residual(record: Record, half: str) -> float:
     """The largest deviation of C from L - H in an epoch, nats."""
     table = losses(record, half)
-    return float((table["C"] - (table["L"] - table["H"])).abs().max())
+    return float(_deviations(table).max())
 
 
 def largest_correct_cost(record: Record, half: str) -> float:
