@@ -18,15 +18,27 @@ def random(*shape: int, seed: int) -> Tensor:
 def smooth_problem(seed: int = 0) -> tuple[Loss, Loss, list[Tensor], Tensor]:
     """Training loss, validation loss, weights and gates: quadratic loss of gated tanh features, smooth in both."""
 
-    def loss(seed: int) -> Loss:
-        x, y = random(12, 5, seed=seed), random(12, seed=seed + 1)
-        return lambda w, z: ((torch.tanh(x @ w[0]) * z.softmax(-1)) @ w[1] - y).square().mean()
+    first = random(5, 4, seed=seed + 2).requires_grad_()
+    second = random(4, seed=seed + 3).requires_grad_()
+    gates = random(4, seed=seed + 4).requires_grad_()
+    return _gated_loss(seed + 10), _gated_loss(seed + 20), [first, second], gates
 
-    w = [random(5, 4, seed=seed + 2).requires_grad_(), random(4, seed=seed + 3).requires_grad_()]
-    return loss(seed + 10), loss(seed + 20), w, random(4, seed=seed + 4).requires_grad_()
+
+def _gated_loss(seed: int) -> Loss:
+    """The quadratic loss on 12 drawn examples."""
+    x = random(12, 5, seed=seed)
+    y = random(12, seed=seed + 1)
+
+    def loss(w: Sequence[Tensor], z: Tensor) -> Tensor:
+        features = torch.tanh(x @ w[0])
+        gated = features * z.softmax(-1)
+        return (gated @ w[1] - y).square().mean()
+
+    return loss
 
 
 def largest_z(samples: Tensor, expected: Tensor | float = 0.0) -> float:
     """Largest distance of the mean over the first axis from ``expected``, in standard errors of the mean."""
     error = samples.std(0) / len(samples) ** 0.5
-    return ((samples.mean(0) - expected).abs() / error).max().item()
+    distance = (samples.mean(0) - expected).abs()
+    return (distance / error).max().item()

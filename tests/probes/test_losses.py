@@ -1,5 +1,6 @@
 """L, H and C of class logits, per sample and averaged."""
 
+import itertools
 import math
 
 import numpy as np
@@ -27,9 +28,10 @@ def by_hand(logits: Tensor, labels: Tensor) -> dict[str, np.ndarray]:
     rows: dict[str, list[float]] = {"L": [], "H": [], "C": [], "acc": []}
     for y, label in zip(logits.numpy(), labels.tolist(), strict=True):
         p = softmax(y)
+        expected = sum(q * v for q, v in zip(p, y, strict=True))
         rows["L"].append(-math.log(p[label]))
         rows["H"].append(-sum(q * math.log(q) for q in p))
-        rows["C"].append(-y[label] + sum(q * v for q, v in zip(p, y, strict=True)))
+        rows["C"].append(expected - y[label])
         rows["acc"].append(float(y.argmax() == label))
     return {name: np.array(values) for name, values in rows.items()}
 
@@ -55,9 +57,15 @@ def test_property_theorem_2_per_sample(n: int, scale: float, seed: int, classes:
 def test_property_cost_over_uniform_labels(n: int, scale: float, seed: int, classes: int) -> None:
     """T-W8 (b): over all labels the mean cost is KL(u, p) + KL(p, u), hence not negative."""
     logits, _ = samples(n, scale, seed, classes)
-    mean = sum(loss_terms(logits, torch.full((n,), c))[2] for c in range(classes)) / classes
+    of_labels = []
+    for label in range(classes):
+        _, _, cost, _ = loss_terms(logits, torch.full((n,), label))
+        of_labels.append(cost)
+    mean = torch.stack(of_labels).mean(0)
     p, u = torch.softmax(logits, 1), 1 / classes
-    jeffreys = (u * (u / p).log()).sum(1) + (p * (p / u).log()).sum(1)
+    kl_u_p = (u * (u / p).log()).sum(1)
+    kl_p_u = (p * (p / u).log()).sum(1)
+    jeffreys = kl_u_p + kl_p_u
     torch.testing.assert_close(mean, jeffreys, rtol=1e-9, atol=1e-12)
     assert (mean >= -1e-13).all()
 
@@ -84,14 +92,17 @@ def test_exact_rows_weigh_by_samples() -> None:
         parts = [samples(n, 3.0, seed) for seed, n in enumerate(sizes)]
         for logits, labels in parts:
             probe.add(split, logits.float().double(), labels)
-        seen[split] = by_hand(torch.cat([p[0] for p in parts]).float().double(), torch.cat([p[1] for p in parts]))
+        all_logits = torch.cat([logits for logits, _ in parts])
+        all_labels = torch.cat([labels for _, labels in parts])
+        seen[split] = by_hand(all_logits.float().double(), all_labels)
     rows = probe.close(4)
-    assert [(r["split"], r["group"]) for r in rows] == [
-        (s, g) for s in ("train", "search") for g in ("all", "correct", "wrong")
-    ]
+    order = itertools.product(("train", "search"), ("all", "correct", "wrong"))
+    assert [(row["split"], row["group"]) for row in rows] == list(order)
     for row in rows:
         values = seen[row["split"]]
-        chosen = {"all": values["acc"] >= 0, "correct": values["acc"] == 1, "wrong": values["acc"] == 0}[row["group"]]
+        right = values["acc"] == 1
+        groups = {"all": values["acc"] >= 0, "correct": right, "wrong": ~right}
+        chosen = groups[row["group"]]
         assert row["epoch"] == 4
         assert row["n"] == chosen.sum() > 0
         for name in ("L", "H", "C", "acc"):

@@ -27,8 +27,10 @@ def annotation(boxes, categories=(1,)):
 def by_definition(right, annotated):
     """Mean over 101 recalls of the best precision at that recall or more."""
     found = np.cumsum(right)
-    precision, recall = found / np.arange(1, len(right) + 1), found / annotated
-    return np.mean([precision[recall >= r].max(initial=0) for r in np.linspace(0, 1, 101)])
+    precision = found / np.arange(1, len(right) + 1)
+    recall = found / annotated
+    best = [precision[recall >= least].max(initial=0) for least in np.linspace(0, 1, 101)]
+    return np.mean(best)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -51,9 +53,9 @@ def test_exact_ap50_of_one_class_is_its_definition(seed, capsys) -> None:
 @pytest.mark.parametrize(("shift", "thresholds"), [(0, 10), (2, 7), (5, 3), (6, 1), (7, 0)])
 def test_exact_ap_counts_the_thresholds_that_the_overlap_reaches(shift, thresholds) -> None:
     """Shifted by s of 20 pixels the IoU is (20 - s) / (20 + s): 1, 0.818, 0.6, 0.538, 0.481."""
-    found = average_precision(
-        annotation([(1, 100, 100, 20, 20)]), np.array([[7, 100 + shift, 100, 20, 20, 0.9, 1]]), SIDES
-    )
+    annotated = annotation([(1, 100, 100, 20, 20)])
+    detections = np.array([[7, 100 + shift, 100, 20, 20, 0.9, 1]])
+    found = average_precision(annotated, detections, SIDES)
     assert found["AP"] == pytest.approx(thresholds / 10)
 
 
@@ -74,7 +76,9 @@ def test_without_boxes_of_a_size_there_is_no_number_and_without_detections_all_i
 
 
 def test_a_class_that_is_wrong_finds_nothing() -> None:
-    found = average_precision(annotation([(1, 0, 0, 10, 10)], (1, 2)), np.array([[7, 0, 0, 10, 10, 0.9, 2]]), SIDES)
+    annotated = annotation([(1, 0, 0, 10, 10)], (1, 2))
+    detections = np.array([[7, 0, 0, 10, 10, 0.9, 2]])
+    found = average_precision(annotated, detections, SIDES)
     assert found["AP50"] == 0
 
 
@@ -84,10 +88,10 @@ def test_exact_the_constant_answer_takes_what_meets_most_and_then_what_is_left()
     alone = torch.tensor([[80.0, 0, 90, 10]])
     boxes, labels = torch.cat([alone, other, cluster]), torch.tensor([2, 1, 1, 0, 0, 1])
     best, scores = constant_answer(boxes, labels, 3, 3)
-    groups = [
-        int((box_iou(box[None], group) > 0).any() * k)
-        for box in best
-        for k, group in enumerate((alone, other, cluster))
-    ]
-    assert [max(groups[3 * i : 3 * i + 3]) for i in range(3)] == [2, 1, 0]
+    met = []
+    for box in best:
+        overlaps = [bool((box_iou(box[None], group) > 0).any()) for group in (cluster, other, alone)]
+        assert sum(overlaps) == 1
+        met.append(overlaps.index(True))
+    assert met == [0, 1, 2]
     assert torch.allclose(scores, torch.tensor([[2, 1, 0], [0, 2, 0], [0, 0, 1]], dtype=torch.double) / 6)
