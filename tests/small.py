@@ -10,8 +10,8 @@ import copy
 import functools
 import io
 import itertools
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -22,10 +22,13 @@ from nas_core.cells.operations import CANDIDATES, Style
 from nas_core.cells.supernet import Space, Supernet
 from nas_core.cells.topology import Topology, darts_cell, minimal_cell
 from nas_core.data import Source, Split
+from nas_core.trainers import Trainer
 from nas_core.trainers.methods import DARTS, DSNAS, SNAS, Exact, ProxylessNAS, Reinforce, Resource, SecondOrder, Uniform
 from nas_core.trainers.search import Search
 from nas_core.trainers.search_settings import SearchConfig
 from nas_core.trainers.settings import Alpha, Data, Network, Weights
+
+AnyTrainer = TypeVar("AnyTrainer", bound=Trainer)
 
 METHODS: dict[str, Any] = {
     "softmax bi-level": DARTS(levels="bi-level"),
@@ -78,11 +81,11 @@ def frozen(method: str) -> Any:
     return METHODS[method].but(update_alpha=False)
 
 
-def run(search: Search) -> Search:
+def run(trainer: AnyTrainer) -> AnyTrainer:
     """Take all steps that remain."""
-    while search.done < search.total:
-        search.step()
-    return search
+    while trainer.done < trainer.total:
+        trainer.step()
+    return trainer
 
 
 @functools.cache
@@ -178,6 +181,27 @@ def through_a_file(state: dict) -> dict:
     torch.save(copy.deepcopy(state), buffer)
     buffer.seek(0)
     return torch.load(buffer, weights_only=False)
+
+
+def assert_resumes_everywhere(begin: Callable[[], Trainer]) -> None:
+    """Save after every number of steps, none and all included; go on from each, in a fresh trainer or a used one."""
+    whole, saved = begin(), []
+    while True:
+        saved.append(through_a_file(whole.state()))
+        if whole.done == whole.total:
+            break
+        whole.step()
+    assert len(saved) == whole.total + 1
+    for done, state in enumerate(saved):
+        resumed = begin()
+        resumed.load_state(state)
+        assert resumed.done == done
+        assert_same(through_a_file(run(resumed).state()), saved[-1])
+    result = whole.result()
+    whole.load_state(saved[whole.total // 2])
+    assert_same(through_a_file(run(whole).state()), saved[-1])
+    assert_same(whole.result().tables, result.tables)
+    assert_same(whole.result().arrays, result.arrays)
 
 
 def leaves(value: Any, name: str = "state") -> Iterator[tuple[str, Any]]:

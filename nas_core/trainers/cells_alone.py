@@ -76,7 +76,7 @@ class CellsAlone(FromScratch):
     def __init__(self, config: CellsAloneConfig) -> None:
         super().__init__(config, STREAMS, networks=len(CELLS))
 
-    def network(self, number: int) -> Alone:
+    def untrained(self, number: int) -> Alone:
         model = parallel_network(
             self.config.network,
             self.data,

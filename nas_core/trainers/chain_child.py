@@ -56,7 +56,7 @@ class ChainChild(FromScratch):
         others = [child for child in drawn if child != found]
         return min(others, key=lambda child: abs(self.space.costs.of_child(child) - row["madds"]))
 
-    def network(self, number: int) -> nn.Module:
+    def untrained(self, number: int) -> nn.Module:
         network = ChainNetwork(
             self.space.macro,
             blocks(self.space.macro, self.child),

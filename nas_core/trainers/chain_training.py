@@ -50,7 +50,7 @@ class ChainTraining(FromScratch):
         self.restart(STREAMS)
         return super().begin(number)
 
-    def network(self, number: int) -> ChainNetwork:
+    def untrained(self, number: int) -> ChainNetwork:
         return ChainNetwork(
             self.target.macro,
             blocks(self.target.macro, self.chains[number]),

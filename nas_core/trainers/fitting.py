@@ -88,7 +88,7 @@ class FromScratchConfig(Protocol):
 class FromScratch(ABC):
     """``networks`` trainings, one after another, that can be stepped, saved and resumed: each step is a weight step.
 
-    A subclass says which network is trained (:meth:`network`), and what is written into the journal when an epoch
+    A subclass says which network is trained (:meth:`untrained`), and what is written into the journal when an epoch
     (:meth:`close_epoch`) and when a training (:meth:`close`) ends. ``streams`` names its generators, among them "init",
     "weight_data" and "augment". ``per_epoch`` and ``per_training``: steps; ``period`` is a training.
     """
@@ -111,14 +111,19 @@ class FromScratch(ABC):
         self.streams = generators(self.config.seed, streams)
         self.batches = Batches(self.config.data.train, self.config.batch, self.streams["weight_data"])
 
+    @property
+    def network(self) -> nn.Module:
+        """The network that learns at present."""
+        return self.fitting.network
+
     @abstractmethod
-    def network(self, number: int) -> nn.Module:
+    def untrained(self, number: int) -> nn.Module:
         """The untrained network of training ``number``, from 0."""
 
     def begin(self, number: int) -> Fitting:
         """The beginning of training ``number``."""
         return Fitting(
-            self.network(number),
+            self.untrained(number),
             self.data,
             self.config.weights,
             self.config.epochs,

@@ -77,7 +77,7 @@ class RandomSearch(FromScratch):
         self.genotype = self.config.cells.draw(self.streams["cells"])
         return super().begin(number)
 
-    def network(self, number: int) -> Classifier:
+    def untrained(self, number: int) -> Classifier:
         """The network of the present genotype."""
         return classifier(
             self.genotype,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from small import run
+from small import assert_resumes_everywhere, run
 
 from nas_core.cells.chain import FIRST
 from nas_core.cells.latency import committed, decoded, target
@@ -40,13 +40,10 @@ def test_end_to_end_a_search_resumes_bit_for_bit(name: str) -> None:
     assert whole.table("chain").equals(resumed.table("chain"))
 
 
-def test_end_to_end_a_training_resumes_bit_for_bit() -> None:
+def test_end_to_end_a_training_resumes_at_every_step() -> None:
+    """Also between two chains, and at the end, where the last one's network is as it was left."""
     config = EXPERIMENTS["N-PROX-alone"].config("N-PROX-alone", "smoke").but(of=(), seed=3)
-    whole, second = run(ChainTraining(config)), ChainTraining(config)
-    second.load_state(halfway(ChainTraining(config)).state())
-    assert run(second).result().table("chains").equals(whole.result().table("chains"))
-    for ours, theirs in zip(second.network.parameters(), whole.network.parameters(), strict=True):
-        assert torch.equal(ours, theirs)
+    assert_resumes_everywhere(lambda: ChainTraining(config))
 
 
 def test_end_to_end_the_predictor_resumes_bit_for_bit() -> None:

@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from small import assert_same, generator, through_a_file
+from small import assert_resumes_everywhere, assert_same, generator
 from torch.nn import functional as F
 
 from nas_core.cells.counts import parameters
@@ -116,24 +116,8 @@ def test_a_step_is_sgd_on_a_training_batch() -> None:
 
 
 def test_end_to_end_resume_at_every_step() -> None:
-    """Also between two children, and back to an earlier state in a used trainer."""
-    search, saved = RandomSearch(config()), []
-    while True:
-        saved.append(through_a_file(search.state()))
-        if search.done == search.total:
-            break
-        search.step()
-    whole = through_a_file(search.state())
-    for state in saved:
-        resumed = RandomSearch(config())
-        resumed.load_state(state)
-        while resumed.done < resumed.total:
-            resumed.step()
-        assert_same(through_a_file(resumed.state()), whole)
-    search.load_state(saved[4])
-    while search.done < search.total:
-        search.step()
-    assert_same(through_a_file(search.state()), whole)
+    """Also between two children."""
+    assert_resumes_everywhere(lambda: RandomSearch(config()))
 
 
 def test_a_seed_draws_cells_of_its_own() -> None:

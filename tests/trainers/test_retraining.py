@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from small import assert_same, generator, through_a_file
+from small import assert_resumes_everywhere, generator
 from torch.nn import functional as F
 
 from nas_core.cells.counts import parameters
@@ -144,17 +144,7 @@ def test_exact_cutout() -> None:
 
 
 def test_end_to_end_resume_at_every_step() -> None:
-    retraining, saved = Retraining(config()), []
-    while True:
-        saved.append(through_a_file(retraining.state()))
-        if retraining.done == retraining.total:
-            break
-        retraining.step()
-    whole = through_a_file(retraining.state())
-    for state in saved:
-        resumed = Retraining(config())
-        resumed.load_state(state)
-        assert_same(through_a_file(finished(resumed).state()), whole)
+    assert_resumes_everywhere(lambda: Retraining(config()))
 
 
 @pytest.mark.parametrize(("cells", "expected"), [
