@@ -88,7 +88,7 @@ def search(method: AnyMethod, size: Size) -> SearchConfig:
 
 
 def path_search(method: ProxylessNAS, size: Size) -> SearchConfig:
-    """ProxylessNAS on the edges of the cell: Adam without a first moment, and logits from 0, as in the released code."""
+    """ProxylessNAS on the edges of the cell: Adam without a first moment, logits that start at 0, as released."""
     config = search(method, size)
     return config.but(alpha=config.alpha.but(betas=(0.0, 0.999), decay=0.0, init_mean=0.0, init_std=1e-3))
 

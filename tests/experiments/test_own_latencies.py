@@ -114,7 +114,7 @@ def without(part: str, choices: str) -> str:
     ("text", "sentence"),
     [
         (lambda: None, "there is no table of latencies at .*latency.json; `make latency` measures one"),
-        (lambda: without("block", "k5e3"), r"latency.json: .* has no k5e3 for block 1 of the chain 'small'.*make latency"),
+        (lambda: without("block", "k5e3"), "latency.json: .* has no k5e3 for block 1 of the chain 'small'.*make lat"),
         (lambda: without("stem", ""), "latency.json: .* has no stem of the chain 'small'"),
         (lambda: made_up(-1.0).to_json(), "latency.json: .* time that is no number above 0"),
         (lambda: "{}", "is no table of latencies"),
@@ -137,7 +137,7 @@ def test_what_is_drawn_by_ones_own_table_has_a_folder_of_its_own(own: LatencyTab
     assert session.out == tmp_path / "out" / "smoke-own-latencies"
     assert not Choice("laptop", table="own").reported
     assert Choice("laptop").reported
-    with pytest.raises(UserError, match="unknown table of latencies 'ours'.*Allowed: own"):
+    with pytest.raises(UserError, match=r"unknown table of latencies 'ours'.*Allowed: own"):
         Session("18_proxyless_chains", profile="smoke", table="ours")
 
 
