@@ -8,7 +8,7 @@ from nas_core.runs import Record
 EXCHANGED = Exchanged("the two methods exchanged")
 RULES = Exchanged("the two rules exchanged")
 MARGIN = 1.0  # points of test accuracy that count as "as good as"
-WORSE = Exchanged("two paths a point worse, and exchanged", apart=-MARGIN)
+WORSE = Exchanged("two paths a point worse than all", apart=-MARGIN)
 
 
 def trained_accuracy(child: Record) -> float:

@@ -92,7 +92,7 @@ def test_a_heavy_weight_finds_what_is_fast_by_ones_own_table(own: LatencyTable) 
 def test_a_table_measured_anew_makes_other_runs_and_the_old_ones_say_so(own: LatencyTable) -> None:
     before = Choice("smoke", table="own")
     found = before.configs("N-PROX-l1")
-    computed(before, "N-PROX-l1")
+    computed(before, "N-PROX-l1", jobs=1)
     own_file().write_text(made_up(0.5).to_json())
     with pytest.raises(RunsFailed, match=f"digest {own.digest}.*measured anew"):
         computed(before, "N-PROX-l2")
