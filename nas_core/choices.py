@@ -1,4 +1,4 @@
-"""What a person chooses, for one notebook or for all: profile, seeds, formulation, device; and what follows from that.
+"""What a person chooses, for one notebook or for all: profile, seeds, formulation and so on; and what follows from it.
 
 A notebook's session and the driver that executes notebooks both ask here, so they mean the same runs.
 """
@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from nas_core.backends.formulations import FORMULATIONS
+from nas_core.cells.latency import OWN, own_table
 from nas_core.errors import UserError, choose
 from nas_core.experiments import PROFILES, RUN_IDS, TUNING_SEEDS, configs, reporting_seeds
+from nas_core.experiments.proxyless_chains import by_table
 from nas_core.files import repository
 from nas_core.runs import location
 from nas_core.trainers.cost_probe import CostProbeConfig
@@ -29,10 +31,13 @@ class Choice:
 
     ``seeds``: none means those of each run that the profile reports. ``formulation``: of the supernets; "" leaves to
     each run its own. Runs that are plain, since no other formulation can compute them, stay so whatever is chosen.
-    ``device``: "" means ``$NAS_DEVICE``, or each run's own.
+    ``device``: "" means ``$NAS_DEVICE``, or each run's own. ``table``: "own" for runs by the latencies that ``make
+    latency`` has measured on this machine, in place of the committed ones.
     """
 
-    def __init__(self, profile: str, seeds: Sequence[int] = (), formulation: str = "", device: str = "") -> None:
+    def __init__(
+        self, profile: str, seeds: Sequence[int] = (), formulation: str = "", device: str = "", table: str = ""
+    ) -> None:
         self.profile = choose("profile", profile, PROFILES)
         self.seeds = check_seeds(seeds)
         if all(self.seeds == reporting_seeds(run, profile) for run in RUN_IDS):
@@ -43,6 +48,10 @@ class Choice:
         self.device = device or os.environ.get("NAS_DEVICE", "")
         if self.device:
             check_name(self.device)
+        self.table, self._digest = table, ""
+        if table:
+            choose("table of latencies", table, (OWN,))
+            self._digest = own_table().digest
 
     def configs(self, run: str) -> list[RunConfig]:
         """One config a seed of the run ``run``; one that cannot be computed as chosen is a UserError."""
@@ -54,8 +63,9 @@ class Choice:
 
     @property
     def reported(self) -> bool:
-        """Whether it is what a profile reports: its seeds, the standard formulation, on a processor."""
-        return not self.seeds and self.formulation in ("", STANDARD) and self.device in ("", "cpu")
+        """Whether it is what a profile reports: its seeds, the standard formulation, on a processor, its latencies."""
+        usual = self.formulation in ("", STANDARD) and self.device in ("", "cpu")
+        return usual and not self.seeds and not self.table
 
     @property
     def folder(self) -> Path:
@@ -65,6 +75,8 @@ class Choice:
             name += f"-{self.formulation}"
         if self.device not in ("", "cpu"):
             name += f"-{self.device.replace(':', '')}"
+        if self.table:
+            name += f"-{self.table}-latencies"
         if self.seeds:
             name += "-seeds-" + "-".join(map(str, self.seeds))
         return location() / "out" / name
@@ -74,6 +86,8 @@ class Choice:
             config = config.but(of=self._as_chosen(config.of))
         if self.device:
             config = config.but(device=self.device)
+        if self._digest:
+            config = by_table(config, self._digest)
         if not self.formulation or not isinstance(config, SearchConfig | ControllerConfig | CostProbeConfig):
             return config
         if config.formulation == "plain" and self.formulation != "plain":

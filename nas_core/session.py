@@ -34,12 +34,15 @@ class Session:
     """Everything that one notebook needs from the project, for one profile, its seeds and one formulation.
 
     ``profile``: "" means ``$NAS_PROFILE``, or laptop; ``seeds``: none means those of each run that the profile reports;
-    ``formulation``: "" means ``$NAS_FORMULATION``, or each run's own; the device is ``$NAS_DEVICE``, or each run's own.
+    ``formulation``: "" means ``$NAS_FORMULATION``, or each run's own; the device is ``$NAS_DEVICE``, or each run's own;
+    ``table``: "own" for runs by this machine's latencies.
     A bad parameter, also one that papermill was given and the notebook does not have, is a :class:`UserError` before
     anything is computed; so is a folder for results that cannot be written to.
     """
 
-    def __init__(self, notebook: str, *, profile: str = "", seeds: Sequence[int] = (), formulation: str = "") -> None:
+    def __init__(
+        self, notebook: str, *, profile: str = "", seeds: Sequence[int] = (), formulation: str = "", table: str = ""
+    ) -> None:
         check_injected()
         plugins.load_all()
         self.notebook = notebook
@@ -47,6 +50,7 @@ class Session:
             profile or os.environ.get("NAS_PROFILE") or "laptop",
             seeds,
             formulation or os.environ.get("NAS_FORMULATION", ""),
+            table=table,
         )
         self.profile = self.choice.profile
         self.seeds = max((self.choice.seeds_of(run) for run in self._runs()), key=len, default=())
@@ -64,6 +68,8 @@ class Session:
             parts = [", ".join(self._data), f"profile {self.profile}", self._seeds_in_words()]
         if self._data and self.choice.formulation:
             parts.append(f"formulation {self.choice.formulation}")
+        if self.choice.table:
+            parts.append("latencies of this machine")
         devices = dict.fromkeys(config.device for config in self._examples())
         parts.append(", ".join(devices) or "cpu")
         where = os.environ.get("NAS_DRIVER") or shown(self.out)

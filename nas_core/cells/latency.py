@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +25,8 @@ from nas_core.files import location
 COMMITTED = Path(__file__).parents[1] / "data" / "latency.json"
 COLUMNS = ("chain", "part", "slot", "choices", "median_us", "spread_us")
 STEM, HEAD, BLOCK, NETWORK = "stem", "head", "block", "network"  # the parts that are measured
+RELEASED = ("mobile", "cpu", "gpu")  # networks that are timed whole, as chains of their own
+OWN = "own"  # names the table of the machine at hand, where a person may choose one
 
 
 @dataclass(frozen=True)
@@ -138,7 +141,7 @@ class LatencyTable:
         for slot in range(len(chain.macro.slots)):
             for k, choice in enumerate(chain.held(slot)):
                 if choice != ZERO:
-                    latency[slot, k] = float(blocks.loc[(slot, code(choice))])
+                    latency[slot, k] = self._time(blocks, name, slot, code(choice))
         return latency
 
     def constant(self, name: str) -> float:
@@ -159,6 +162,26 @@ class LatencyTable:
         table = self._part(name, NETWORK).reset_index(drop=True)
         sums = [self.of_network(name, decoded(text)) for text in table["choices"]]
         return table[["choices", "median_us", "spread_us"]].assign(sum_us=sums)
+
+    def check(self) -> None:
+        """A :class:`UserError` unless every block of every chain has a time above 0, and all other parts are there."""
+        for name in TARGETS:
+            self.of_slots(name)
+            self.constant(name)
+            self._part(name, NETWORK)
+        for net in RELEASED:
+            self._part(f"released {net}", NETWORK)
+        times = self.rows["median_us"]
+        if not (times > 0).all() or not times.lt(math.inf).all():
+            raise UserError("the table of latencies has a time that is no number above 0; measure it: make latency")
+
+    @staticmethod
+    def _time(blocks: pd.Series, name: str, slot: int, choice: str) -> float:
+        """The time of one block, of those of a chain by slot and choice."""
+        if (slot, choice) not in blocks.index:
+            where = f"for block {slot} of the chain {name!r}"
+            raise UserError(f"the table of latencies has no {choice} {where}; measure it: make latency")
+        return float(blocks.loc[(slot, choice)])
 
     def _part(self, name: str, part: str) -> pd.DataFrame:
         found = self.rows[(self.rows["chain"] == name) & (self.rows["part"] == part)]
@@ -182,6 +205,17 @@ def read_table(path: Path) -> LatencyTable:
         raise UserError(f"{path} is no table of latencies ({error}); `make latency` measures one.") from None
 
 
+def own_table() -> LatencyTable:
+    """The table of the machine at hand; a :class:`UserError` if there is none, or if it lacks anything."""
+    path = own_file()
+    table = read_table(path)
+    try:
+        table.check()
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    return table
+
+
 def committed() -> LatencyTable:
     """The table that the committed figures use."""
     return read_table(COMMITTED)
@@ -192,7 +226,10 @@ def table_of(digest: str) -> LatencyTable:
     for path in (COMMITTED, own_file()):
         if path.is_file() and (table := read_table(path)).digest == digest:
             return table
-    raise UserError(f"no table of latencies has the digest {digest}: neither the committed one nor {own_file()}.")
+    raise UserError(
+        f"no table of latencies has the digest {digest}: neither the committed one nor {own_file()}. If that one was "
+        "measured anew, runs by it have settings of their own: ask for them again."
+    )
 
 
 def summary(machine: dict[str, Any]) -> str:

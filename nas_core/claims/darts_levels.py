@@ -6,6 +6,9 @@ from nas_core.claims.nulls import Exchanged
 from nas_core.runs import Record
 
 EXCHANGED = Exchanged("the two methods exchanged")
+RULES = Exchanged("the two rules exchanged")
+MARGIN = 1.0  # points of test accuracy that count as "as good as"
+WORSE = Exchanged("two paths a point worse than all", apart=-MARGIN)
 
 
 def trained_accuracy(child: Record) -> float:
@@ -60,3 +63,39 @@ def search_beats_random(first: Record, drawn: Record) -> float:
 def mixtures_leave_a_gap(first: Record, paths: Record) -> float:
     """Discretisation gap of the mixture minus that of single paths, by DARTS's rule, in points."""
     return gap(first, "darts") - gap(paths, "darts")
+
+
+@check("C-N6g", "N-PROX2-long-child-r N-RAND-child-r", null=EXCHANGED)
+def two_paths_beat_random(two: Record, drawn: Record) -> float:
+    """Cell of two paths minus that of random search after as many multiply-adds, in points."""
+    return _difference(two, drawn)
+
+
+@check("C-N6h", "N-PROX2-child-r N-PROXall-child-r", null=WORSE)
+def two_paths_as_good_as_all(two: Record, whole: Record) -> float:
+    """Cell of two paths minus that of all paths after as many steps, in points."""
+    return _difference(two, whole)
+
+
+@check("C-N6i", "N-PROX2-long-child-r N-DARTS1-child-r", null=EXCHANGED)
+def two_paths_beat_the_mixture(two: Record, first: Record) -> float:
+    """Cell of two paths minus that of first order after as many multiply-adds, in points."""
+    return _difference(two, first)
+
+
+@check("C-N6j", "N-DARTS1-r N-PROX2-r", null=EXCHANGED)
+def mixtures_leave_a_wider_gap_than_two_paths(first: Record, two: Record) -> float:
+    """Discretisation gap of the mixture minus that of two paths, by DARTS's rule, in points."""
+    return gap(first, "darts") - gap(two, "darts")
+
+
+@check("C-N6k", "N-DARTS1-argmax-child-r N-DARTS1-child-r", null=RULES)
+def rules_after_first_order(argmax: Record, darts: Record) -> float:
+    """Cell of first order by the rule of SNAS minus that by DARTS's rule, in points."""
+    return _difference(argmax, darts)
+
+
+@check("C-N6l", "N-DARTS-single-argmax-child-r N-DARTS-single-child-r", null=RULES)
+def rules_after_a_single_level(argmax: Record, darts: Record) -> float:
+    """The same of a single level."""
+    return _difference(argmax, darts)

@@ -154,14 +154,19 @@ class Relabelled:
 
 @dataclass(frozen=True)
 class Exchanged:
-    """Two methods, or a run and its control, exchanged at random within every seed: signs of differences flipped."""
+    """Two methods, or a run and its control, exchanged at random within every seed: signs of differences flipped.
+
+    ``apart``: what the first one has more than the second, in the unit of the claim, for a claim that the first one is
+    not much worse: its bound, at which it would just fail.
+    """
 
     words: str
     runs: tuple[str, ...] = ()
+    apart: float = 0.0
 
     def outcome(self, sample: Sample) -> Outcome | None:
-        """Zero by symmetry; the p-value is that of all sign patterns, or of many drawn ones."""
-        values = sample.values[~np.isnan(sample.values)]
+        """``apart`` by symmetry; the p-value is that of all sign patterns, or of many drawn ones."""
+        values = sample.values[~np.isnan(sample.values)] - self.apart
         found = stats.permutation_test(
             (values,),
             np.mean,
@@ -170,7 +175,7 @@ class Exchanged:
             alternative="greater" if sample.upwards else "less",
             rng=np.random.default_rng(0),
         )
-        return Outcome(0.0, float(found.pvalue))
+        return Outcome(self.apart, float(found.pvalue))
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Runs of DARTS's levels side by side, in the cell of two intermediate nodes with five candidates.
 
-First order, second order by both of its estimators, a single level and REINFORCE take as many steps; first order also
-gets the passes of second order, and random search those of first order. What they find is trained on its own, alike.
+First order, second order by both of its estimators, a single level, REINFORCE and ProxylessNAS by two paths and by all
+take as many steps; first order also gets the passes of second order, and both kinds of ProxylessNAS and random search
+get the multiply-adds of first order. What they find is trained on its own, alike; of some also by the other rule.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from nas_core.experiments.recipe import FIVE_OPS, Experiment, Size, darts_search, tiny
-from nas_core.trainers.methods import DARTS, AnyMethod, Exact, Reinforce, SecondOrder
+from nas_core.trainers.methods import DARTS, AnyMethod, Exact, ProxylessNAS, Reinforce, SecondOrder
 from nas_core.trainers.random_search import Cells, RandomSearchConfig
 from nas_core.trainers.retraining_settings import AnyCells, Derived, Drawn, Evaluation, RetrainingConfig
 from nas_core.trainers.search_settings import SearchConfig
@@ -38,6 +39,16 @@ BI_LEVEL = Size(
 # Two passes a step of first order, five of second order: so many steps take as many passes.
 LONG = replace(BI_LEVEL, epochs=20, alpha_lr=TRAVEL / (2.5 * STEPS))
 ONE_LEVEL = replace(BI_LEVEL, train=896, search=0, epochs=4)
+TWO, ALL = ProxylessNAS(), ProxylessNAS(paths="all")
+
+
+def as_long(epochs: int) -> Size:
+    """A search of so many epochs, whose logits can travel as far as in the others."""
+    return replace(BI_LEVEL, epochs=epochs, alpha_lr=TRAVEL * BI_LEVEL.epochs / (epochs * STEPS))
+
+
+# A step of two paths does 1 / 2.4 of the multiply-adds of one of first order at uniform probabilities, of all 1 / 1.9.
+TWO_LONG, ALL_LONG = as_long(19), as_long(15)
 
 
 @dataclass(frozen=True)
@@ -76,6 +87,12 @@ def search(method: AnyMethod, size: Size) -> SearchConfig:
     return found.but(probes=PROBES)
 
 
+def path_search(method: ProxylessNAS, size: Size) -> SearchConfig:
+    """ProxylessNAS on the edges of the cell: Adam without a first moment, logits that start at 0, as released."""
+    config = search(method, size)
+    return config.but(alpha=config.alpha.but(betas=(0.0, 0.999), decay=0.0, init_mean=0.0, init_std=1e-3))
+
+
 def random_search(size: Training) -> RandomSearchConfig:
     """Cells drawn as DARTS derives them, each trained on the images that a search has for its weights."""
     return RandomSearchConfig(
@@ -109,13 +126,21 @@ def trained_alone(cells: AnyCells, run: str, size: Training) -> RetrainingConfig
 
 
 def child(run: str) -> str:
-    """The id of the run that trains what ``run`` found."""
+    """The id of the run that trains what ``run`` found, by the rule of DARTS where it is a search of logits."""
     return f"{run.removesuffix('-r')}-child-r"
+
+
+def argmax_child(run: str) -> str:
+    """The id of the run that trains what ``run`` found by the rule of SNAS."""
+    return f"{run.removesuffix('-r')}-argmax-child-r"
 
 
 def _search(method: AnyMethod, size: Size) -> Experiment[Size]:
     smoke = tiny(search=64 if size.search else 0, held_out=100)
-    return Experiment(partial(search, method), {"smoke": smoke, "laptop": size})
+    recipe = partial(search, method)
+    if isinstance(method, ProxylessNAS):
+        recipe = partial(path_search, method)
+    return Experiment(recipe, {"smoke": smoke, "laptop": size})
 
 
 def _training(recipe: Callable[[Training], RunConfig], sizes: dict[str, Training]) -> Experiment[Training]:
@@ -129,7 +154,12 @@ SEARCHES = {
     "N-DARTS2-exact-r": _search(SecondOrder(estimator=Exact()), BI_LEVEL),
     "N-DARTS-single-r": _search(DARTS(), ONE_LEVEL),
     "N-REINFORCE-r": _search(Reinforce(), BI_LEVEL),
+    "N-PROX2-r": _search(TWO, BI_LEVEL),
+    "N-PROX2-long-r": _search(TWO, TWO_LONG),
+    "N-PROXall-r": _search(ALL, BI_LEVEL),
+    "N-PROXall-long-r": _search(ALL, ALL_LONG),
 }
+BY_BOTH_RULES = ("N-DARTS1-r", "N-DARTS-single-r", "N-REINFORCE-r", "N-PROX2-r", "N-PROXall-r")
 RANDOM = "N-RAND-r"
 DRAWN = "N-DRAWN-child-r"  # one random cell, trained as the others are
 
@@ -137,6 +167,8 @@ EXPERIMENTS: dict[str, Experiment] = {**SEARCHES, RANDOM: _training(random_searc
 CHILDREN: dict[str, Experiment] = {
     child(run): _training(partial(trained_alone, Derived(rule="darts"), run), ALONE) for run in SEARCHES
 }
+for _run in BY_BOTH_RULES:
+    CHILDREN[argmax_child(_run)] = _training(partial(trained_alone, Derived(rule="argmax"), _run), ALONE)
 CHILDREN[child(RANDOM)] = _training(partial(trained_alone, Derived(rule="best"), RANDOM), ALONE)
 CHILDREN[DRAWN] = _training(
     partial(trained_alone, Drawn(nodes=NODES, candidates=REAL_OPS, reductions=False), ""), ALONE

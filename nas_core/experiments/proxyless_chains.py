@@ -1,7 +1,8 @@
 """Runs of ProxylessNAS on a chain: three estimators, a sweep of the weight of latency in two forms, and a proxy task.
 
 The searches are told apart by their names: N-PROX-l0 is the search for accuracy alone (two paths), N-PROX-l1 to -l3
-weigh latency more and more, N-PROX-m1 to -m3 do so in the multiplicative form.
+weigh latency more and more, N-PROX-m1 to -m3 do so in the multiplicative form. They name the committed table of
+latencies; :func:`by_table` makes them runs by another one.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,7 +20,7 @@ from nas_core.trainers.chain_settings import (
     SearchedChain,
 )
 from nas_core.trainers.methods import ProxylessNAS, Reinforce
-from nas_core.trainers.settings import Alpha, Data, Weights
+from nas_core.trainers.settings import Alpha, Data, RunConfig, Weights
 
 AnyMethod = ProxylessNAS | Reinforce
 Form = Literal["additive", "multiplicative"]
@@ -97,6 +98,14 @@ def weighed(form: Form, weight: float) -> Callable[[ChainSize], ChainSearchConfi
 def sweep(form: Form, weights: Mapping[str, float]) -> dict[str, Experiment]:
     """A search for every weight of the latency, by name."""
     return {run: Experiment(weighed(form, weight), SIZES, seeds=SEEDS) for run, weight in weights.items()}
+
+
+def by_table(config: RunConfig, digest: str) -> RunConfig:
+    """The run by the table of latencies ``digest``; one that looks at no latency stays as it is."""
+    if isinstance(config, ChainTrainingConfig):
+        return config.but(table=digest, of=tuple(by_table(search, digest) for search in config.of))
+    looks = isinstance(config, ChainSearchConfig) and config.latency is not None
+    return config.but(table=digest) if looks or isinstance(config, PredictorConfig) else config
 
 
 def alone(size: AloneSize, profile: str) -> ChainTrainingConfig:

@@ -25,7 +25,7 @@ PRINTED = (
     "snas_table1", "snas_table2", "snas_table3", "snas_text_numbers",
     "wiring_fig10b", "wiring_text_numbers",
     "mixpath_table1", "mixpath_table2", "mixpath_table3", "mixpath_text_numbers",
-    "proxyless_released", "proxyless_nets",
+    "notes_text_numbers", "proxyless_released", "proxyless_nets",
     "counts",
 )  # fmt: skip
 OPERATIONS = {

@@ -33,6 +33,7 @@ from nas_core.cells.latency import (
     COLUMNS,
     HEAD,
     NETWORK,
+    RELEASED,
     STEM,
     TARGETS,
     LatencyTable,
@@ -46,7 +47,6 @@ ROUNDS = 5
 SECONDS = 0.02  # that a block is repeated for in a round, at least
 NETWORKS = 12  # whole networks drawn from each space
 CLASSES = 10
-RELEASED = ("mobile", "cpu", "gpu")  # timed whole, as chains of their own: their blocks are in no table
 
 Key = tuple[Any, ...]  # what is timed: everything that its time depends on
 Row = tuple[str, str, int, str]  # chain, part, slot, choices

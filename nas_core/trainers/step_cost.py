@@ -1,17 +1,21 @@
-"""What one step of a search costs, counted: passes, multiply-adds, and bytes kept for backward passes."""
+"""What a search costs, counted: by step passes, multiply-adds and bytes kept for backward passes; and as a whole."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from statistics import fmean
 from typing import Any, NamedTuple
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from nas_core.cells.counts import most_saved_bytes
+from nas_core.cells.counts import counted, most_saved_bytes
+from nas_core.cells.supernet import Supernet
 from nas_core.trainers.search import Search
 from nas_core.trainers.search_settings import SearchConfig
+from nas_core.trainers.settings import Network
 
 
 class StepCost(NamedTuple):
@@ -66,3 +70,33 @@ def step_cost(config: SearchConfig) -> StepCost:
     with _MultiplyAdds() as madds:
         kept = most_saved_bytes(search.step)
     return StepCost(passes, madds.total / config.batch, kept)
+
+
+def mean_cost(searches: Sequence[SearchConfig]) -> StepCost:
+    """The mean over first steps of several seeds: what a method that draws paths costs depends on what it draws."""
+    found = [step_cost(config) for config in searches]
+    (passes,) = {cost.passes for cost in found}
+    madds = fmean(cost.madds for cost in found)
+    kept = fmean(cost.kept for cost in found)
+    return StepCost(passes, madds, round(kept))
+
+
+def forward_madds(network: Network, side: int, *, in_channels: int = 3, classes: int = 10) -> int:
+    """Multiply-adds of one image's pass through all operations of a supernet; nothing is computed.
+
+    ``side``: of the square images, in pixels.
+    """
+    build = partial(
+        Supernet,
+        network.space(),
+        channels=network.channels,
+        layers=network.layers,
+        classes=classes,
+        in_channels=in_channels,
+        reductions=network.reductions,
+        head_bias=network.head_bias,
+        generator=torch.Generator().manual_seed(0),
+    )
+    space = network.space()
+    gates = torch.ones(network.layers, len(space.topology.edges), len(space.candidates))
+    return counted(build, side, gates, in_channels=in_channels).madds

@@ -5,12 +5,14 @@ import torch
 
 from nas_core.data import load
 from nas_core.experiments import configs
-from nas_core.experiments.darts_levels import CHILDREN, RANDOM, SEARCHES, child
+from nas_core.experiments.darts_levels import BY_BOTH_RULES, CHILDREN, RANDOM, SEARCHES, argmax_child, child
 from nas_core.experiments.proxyless import BETTER, CHOICES, EDGE, RIVAL, alone_run
 from nas_core.trainers import build
 from nas_core.trainers.step_cost import step_cost
 
 FIRST, LONG, SECOND, SINGLE = "N-DARTS1-r", "N-DARTS1-long-r", "N-DARTS2-r", "N-DARTS-single-r"
+PATHS = {"N-PROX2-r": "N-PROX2-long-r", "N-PROXall-r": "N-PROXall-long-r"}  # with those of equal multiply-adds
+OTHERS = (LONG, SINGLE, *PATHS.values())  # of other steps or images
 
 
 def of(run, profile="laptop"):
@@ -27,11 +29,22 @@ def test_logits_travel_as_far_as_in_the_paper(run):
     assert config.alpha.lr * steps(config) == pytest.approx(paper.alpha.lr * steps(paper), rel=0.02)
 
 
-@pytest.mark.parametrize("run", [run for run in SEARCHES if run not in (LONG, SINGLE)])
+@pytest.mark.parametrize("run", [run for run in SEARCHES if run not in OTHERS])
 def test_searches_of_equal_steps_differ_in_their_method_alone(run):
     first, other = of(FIRST), of(run)
     assert other.but(run=FIRST, method=first.method, formulation=first.formulation, alpha=first.alpha) == first
-    assert (other.alpha.lr, other.alpha.betas) == (first.alpha.lr, first.alpha.betas)
+    assert other.alpha.lr == first.alpha.lr
+    assert other.alpha.betas == ((0.0, 0.999) if run in PATHS else first.alpha.betas)
+
+
+@pytest.mark.parametrize("run", PATHS)
+def test_the_longer_searches_by_paths_have_the_multiply_adds_of_first_order(run):
+    """At uniform probabilities, on average over what is drawn."""
+    short, long = of(run), of(PATHS[run])
+    assert long.but(run=run, epochs=short.epochs, alpha=short.alpha) == short
+    a_step = [step_cost(short.but(seed=seed)).madds for seed in range(100, 140)]
+    spent = steps(long) * sum(a_step) / len(a_step)
+    assert spent == pytest.approx(steps(of(FIRST)) * step_cost(of(FIRST)).madds, rel=0.1)
 
 
 def test_the_longer_first_order_has_the_passes_of_second_order():
@@ -66,6 +79,13 @@ def test_all_cells_are_trained_alike(run):
 def test_every_search_has_its_cell_trained():
     for run in (*SEARCHES, RANDOM):
         assert of(child(run)).needs() == (of(run),)
+
+
+@pytest.mark.parametrize("run", BY_BOTH_RULES)
+def test_the_other_rule_is_all_that_differs_between_two_cells_of_a_search(run):
+    ours, darts = of(argmax_child(run)), of(child(run))
+    assert (ours.cells.rule, darts.cells.rule) == ("argmax", "darts")
+    assert ours.but(run=darts.run, cells=darts.cells) == darts
 
 
 @pytest.mark.parametrize("op", [*CHOICES, RIVAL])

@@ -18,6 +18,7 @@ SHAPES = {
     "mixpath_table2": (3, 4),
     "mixpath_table3": (5, 10),
     "mixpath_text_numbers": (17, 2),
+    "notes_text_numbers": (3, 2),
     "proxyless_released": (7, 8),
     "proxyless_nets": (3, 8),
     "counts": (8, 6),

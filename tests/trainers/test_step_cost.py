@@ -7,7 +7,7 @@ from small import config
 from nas_core.cells.counts import multiply_adds
 from nas_core.experiments import configs
 from nas_core.trainers.search import Search
-from nas_core.trainers.step_cost import step_cost
+from nas_core.trainers.step_cost import forward_madds, mean_cost, step_cost
 
 PASSES = {
     "N-DARTS1-r": 2,  # search half, training half
@@ -15,6 +15,8 @@ PASSES = {
     "N-DARTS2-exact-r": 3,  # at w, at w', and the weight step
     "N-DARTS-single-r": 1,
     "N-REINFORCE-r": 11,  # ten rewards, and the weight step
+    "N-PROX2-r": 2,  # search half, training half
+    "N-PROXall-r": 2,
 }
 
 
@@ -32,6 +34,31 @@ def test_exact_multiply_adds_of_one_pass_forward_and_back():
     forward = multiply_adds(search.model, images, gates)
     stem = search.model.stem[0].weight.numel() * images.shape[-1] * images.shape[-2]
     assert step_cost(settings).madds == 3 * forward - stem
+    assert forward_madds(settings.network, 7, in_channels=1) == forward
+
+
+def test_exact_a_supernet_does_four_times_as_much_on_twice_the_side():
+    """But for its classifier, and for reductions, which round up."""
+    network = configs("N-DARTS1-r", "smoke", [0])[0].network
+    classifier = 10 * network.channels * network.nodes
+    small, large = (forward_madds(network, side) - classifier for side in (8, 16))
+    assert large == 4 * small > 0
+
+
+def test_the_cost_of_drawn_paths_is_the_mean_over_what_seeds_draw():
+    drawn = configs("N-PROX2-r", "smoke", range(4))
+    found = [step_cost(settings) for settings in drawn]
+    assert len({cost.madds for cost in found}) > 1
+    assert mean_cost(drawn).madds == sum(cost.madds for cost in found) / 4
+    assert mean_cost(drawn).kept == round(sum(cost.kept for cost in found) / 4)
+
+
+def test_two_paths_do_and_keep_less_than_all_and_those_less_than_a_mixture():
+    two, whole, mixture = (
+        mean_cost(configs(run, "laptop", range(10))) for run in ("N-PROX2-r", "N-PROXall-r", "N-DARTS1-r")
+    )
+    assert two.madds < whole.madds < mixture.madds
+    assert two.kept < whole.kept < mixture.kept
 
 
 def test_second_order_costs_more_and_double_backward_keeps_more():
