@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from nas_core import data
+from nas_core.cells.mixpath import AFTER_PROJECTION, AFTER_SUM, NEVER
 from nas_core.trainers.cell_scores import CellScoresConfig
 from nas_core.trainers.cells_alone import CellsAloneConfig
 from nas_core.trainers.chain_child_settings import ChainChildConfig
@@ -24,6 +25,7 @@ from nas_core.trainers.shadow_norms import ShadowNormsConfig
 CHILDREN = {"found": "a found child alone", "random": "a random child of like cost alone"}
 FRONTS = {"NSGA-II": "NSGA-II", "random": "random children"}
 NORMS = {"shadow": "shadow batch norms", "plain": "one batch norm"}
+PLACED = {AFTER_PROJECTION: "", AFTER_SUM: f" {AFTER_SUM}", NEVER: f" {NEVER}"}  # the usual place goes without saying
 LEVELS = {"single": "on one level", "bi-level": "bi-level"}
 
 
@@ -59,7 +61,8 @@ def method_name(config: RunConfig) -> str:
     if isinstance(config, CostProbeConfig):
         return "costs before training" if config.after is None else "costs after training"
     if isinstance(config, MultiPathConfig):
-        return f"MixPath with at most {config.paths.most} paths and {NORMS[config.paths.norms]}"
+        placed = PLACED[config.paths.placement]
+        return f"MixPath with at most {config.paths.most} paths and {NORMS[config.paths.norms]}{placed}"
     if isinstance(config, ShadowNormsConfig):
         before = " before training" if config.state == "untrained" else ""
         return f"{method_name(config.supernet)}{before}"
