@@ -135,6 +135,7 @@ LABELS = {
     "paths.channels": "channels of the stem",
     "paths.most": "most active paths in a layer",
     "paths.norms": "batch norms of the sum of paths",
+    "paths.placement": "where the batch norm of a sum stands",
     "cutout": "side of the cutout in pixels, of a supernet",
     "state": "whether the supernet is trained",
     "cycles": "batches for every combination of paths of a layer, 12 for each number of paths",
