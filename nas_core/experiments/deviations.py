@@ -162,7 +162,6 @@ LABELS = {
     "pictures.overlap": "overlap (IoU) of two boxes, at most",
     "backbone.name": "backbone",
     "backbone.width": "share of the backbone's channels",
-    "backbone.blocks": "expansion and kernels of the backbone's blocks",
     "reader.channels": "channels of the feature pyramid",
     "reader.first": "finest stage of the pyramid",
     "reader.coarser": "two more maps above the last stage",
