@@ -18,7 +18,7 @@ from nas_core.cells.backbones import (
     stage_channels,
     strided,
 )
-from nas_core.cells.chain import Choice, Macro, slots
+from nas_core.cells.chain import Macro, slots
 from nas_core.cells.mixpath import S1, S2
 from nas_core.cells.multipath import read_child
 from nas_core.errors import UserError
