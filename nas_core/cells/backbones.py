@@ -1,7 +1,8 @@
 """Backbones of detectors: networks for classes, of which the maps of four stages are taken.
 
 MixPath, App. C.4: what a pyramid reads are the outputs of the depthwise layers of the last bottleneck before each
-stride, at 1/4, 1/8, 1/16 and 1/32 of the image (stages 2 to 5).
+stride, at 1/4, 1/8, 1/16 and 1/32 of the image (stages 2 to 5). A child of S1, which is found on small images and
+halves its map twice, has its blocks at the strides of a network for large ones here.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 
 from nas_core.cells.chain import Bottleneck, ChainNetwork, Choice, Macro, blocks, slots
-from nas_core.cells.mixpath import S2
+from nas_core.cells.mixpath import S1
 
 STAGES = 4
+S1_STRIDES = (2, 1, 2, 1, 1, 2, 1, 1, 2, 1, 1, 1)  # of a backbone's twelve slots; those of S1 are 2 at slots 2 and 5
 
 
 @dataclass(frozen=True)
@@ -87,10 +89,18 @@ class ChainBackbone(nn.Module):
 
 
 def chain_backbone(choices: Sequence[Choice], width: float, generator: Generator) -> ChainBackbone:
-    """A child of MixPath's ImageNet space: the macro network of S2 at a share ``width`` of its channels."""
-    macro = scaled(S2, width)
+    """A child of S1: its blocks in :func:`strided` S1, at a share ``width`` of the channels."""
+    macro = scaled(strided(S1), width)
     network = ChainNetwork(macro, blocks(macro, choices), classes=1, in_channels=3, generator=generator)
     return ChainBackbone(network, last_of_stages(macro))
+
+
+def strided(macro: Macro) -> Macro:
+    """The macro network of S1 with a stem of stride 2 and :data:`S1_STRIDES`: five halvings instead of two."""
+    stages = []
+    for slot, stride in zip(macro.slots, S1_STRIDES, strict=True):
+        stages.append((slot.outputs, 1, stride))
+    return Macro(macro.stem, 2, slots(macro.stem, stages), macro.head, macro.eps)
 
 
 def scaled(macro: Macro, width: float) -> Macro:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 import torch
@@ -47,32 +47,77 @@ class ShadowBatchNorm(nn.Module):
         return self.norms[min(active, most) - 1](x)
 
 
+# Where the shadow batch norm stands beside the projection W of a sum; see :func:`normalised`.
+AFTER_PROJECTION = "after the projection"
+AFTER_SUM = "after the sum"
+NEVER = "never called"
+PLACEMENTS = (AFTER_PROJECTION, AFTER_SUM, NEVER)
+S1_PLACEMENTS = (AFTER_PROJECTION, AFTER_SUM)
+
+
+class Normalised(NamedTuple):
+    """A sum of paths on its way out of a layer, (batch, channels, height, width) each.
+
+    ``given``: what the shadow batch norm is given; ``out``: what leaves both the norm and the projection.
+    """
+
+    given: Tensor
+    out: Tensor
+
+
+def normalised(
+    total: Tensor, active: int, *, project: nn.Module, norm: ShadowBatchNorm, placement: str
+) -> Normalised:
+    """The sum ``total`` of ``active`` paths through projection W and norm, in the order that ``placement`` says.
+
+    After the projection SBN_n(W total), as released for S1; after the sum W SBN_n(total), so that nothing normalises
+    what W makes of it (our reading: the norm is moved, none is added); never called W total, as released for S4.
+    """
+    if placement == AFTER_SUM:
+        return Normalised(total, project(norm(total, active)))
+    projected = project(total)
+    if placement == NEVER:
+        return Normalised(projected, projected)
+    return Normalised(projected, norm(projected, active))
+
+
 class _Rate(Bottleneck):
     """What a mixed block has for one expansion: all kernels, of which only those drawn are computed."""
 
-    def __init__(self, slot: Slot, expansion: int, kernels: Sequence[int], most: int) -> None:
-        super().__init__(slot, expansion, kernels, ShadowBatchNorm(slot.outputs, most))
+    def __init__(self, slot: Slot, expansion: int, kernels: Sequence[int], most: int, placement: str) -> None:
+        width = expansion * slot.inputs if placement == AFTER_SUM else slot.outputs
+        super().__init__(slot, expansion, kernels, ShadowBatchNorm(width, most))
+        self.placement = placement
 
     def gated(self, x: Tensor, row: Row) -> Tensor:
-        """SBN_|S|(W sum_k Z_k f_k(E x)), S the drawn kernels, at least one."""
+        """W and SBN_|S| of sum_k Z_k f_k(E x) by their placement, S the drawn kernels, at least one."""
         mixed = row.total(self.paths.values(), self.expand(x))
-        return self.norm(self.project(mixed), row.active)
+        assert mixed is not None, "a block asks only where a path is drawn"
+        norm = cast(ShadowBatchNorm, self.norm)
+        return normalised(mixed, row.active, project=self.project, norm=norm, placement=self.placement).out
 
 
 class MixedBottleneck(GatedBlock):
     """The block of S1's supernet, and with one expansion that of S2: ``forward`` takes one :class:`Choice`.
 
-    y = SBN_|S|(W sum_{k in S} f_k(E x)), plus x where the shapes agree. Each expansion owns its weights and its SBN.
-    Which one S2 has is not printed ("as MixNet"). Gates stand in the order of ``expansions``, then of ``kernels``;
-    where they draw paths of several expansions, which the released sampler never does, the y of these are summed.
-    The SBN undoes the scale of what it normalises, so that the costs sum_k Z_k C_k over the drawn paths of an expansion
-    are zero up to eps, and that of a path alone is zero.
+    y = SBN_|S|(W sum_{k in S} f_k(E x)), plus x where the shapes agree; ``placement``: W and SBN in this order, or
+    exchanged (:data:`S1_PLACEMENTS`). Each expansion owns its weights and its SBN. Which one S2 has is not printed ("as
+    MixNet"). Gates stand in the order of ``expansions``, then of ``kernels``; where they draw paths of several
+    expansions, which the released sampler never does, the y of these are summed. The SBN undoes the scale of what it
+    normalises, so that the costs sum_k Z_k C_k over the drawn paths of an expansion are zero up to eps, and that of a
+    path alone is zero.
     """
 
     def __init__(
-        self, slot: Slot, most: int, expansions: Sequence[int] = EXPANSIONS, kernels: Sequence[int] = KERNELS
+        self,
+        slot: Slot,
+        most: int,
+        expansions: Sequence[int] = EXPANSIONS,
+        kernels: Sequence[int] = KERNELS,
+        placement: str = AFTER_PROJECTION,
     ) -> None:
         super().__init__()
+        choose("placement of the shadow batch norm in a mixed block", placement, S1_PLACEMENTS)
         different("the expansions of a mixed block", expansions)
         check_kernels("the kernels of a mixed block", kernels)
         self.residual = slot.residual
@@ -81,7 +126,7 @@ class MixedBottleneck(GatedBlock):
         self.rates = nn.ModuleDict()
         for expansion in expansions:
             at_least_one("a mixed block", expansion=expansion)
-            self.rates[str(expansion)] = _Rate(slot, expansion, kernels, most)
+            self.rates[str(expansion)] = _Rate(slot, expansion, kernels, most, placement)
 
     def gated(self, x: Tensor, row: Row) -> Tensor:
         terms = []
@@ -170,18 +215,26 @@ class ParallelCell(nn.Module):
     """The cell of S4: four parallel nodes, each absent or one operation after its own 1x1 convolution, and a fifth.
 
     y = ReLU(SBN_|S|(W sum_{i in S} o_i(P_i x))). The released code never calls its SBN; its place, after the
-    convolution of the fifth node and before the ReLU, is our choice; the convolution therefore has no bias, while the
-    released one has.
+    convolution W of the fifth node and before the ReLU, is our choice, and ``placement`` another one
+    (:data:`PLACEMENTS`). W has a bias only where the norm is never called, as released: elsewhere the norm's own shift
+    does what a bias would.
     """
 
-    def __init__(self, inputs: int, outputs: int, most: int = S4_NODES) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, most: int = S4_NODES, placement: str = AFTER_PROJECTION
+    ) -> None:
         super().__init__()
         at_least_one("a parallel cell", inputs=inputs, outputs=outputs)
+        self.placement = choose("placement of the shadow batch norm", placement, PLACEMENTS)
         self.nodes = nn.ModuleDict()
         for i, (op, build) in itertools.product(range(S4_NODES), S4_OPERATIONS.items()):
             self.nodes[f"{i}:{op}"] = nn.Sequential(Conv2dNormActivation(inputs, outputs, 1), build(outputs))
-        self.project = nn.Conv2d(outputs, outputs, 1, bias=False)
+        self.project = nn.Conv2d(outputs, outputs, 1, bias=placement == NEVER)
         self.norm = ShadowBatchNorm(outputs, most)
+
+    def normalised(self, total: Tensor, active: int) -> Normalised:
+        """The sum of ``active`` nodes through W and the norm, before the ReLU; shapes as of :class:`Normalised`."""
+        return normalised(total, active, project=self.project, norm=self.norm, placement=self.placement)
 
     def gated(self, x: Tensor, nodes: Sequence[Row]) -> Tensor:
         """``nodes``: the gates of each node, over ``S4_CHOICES``; a node with an open gate other than None is active.
@@ -198,7 +251,7 @@ class ParallelCell(nn.Module):
             active += any(own.drawn)
         if not active:
             raise UserError("a parallel cell needs at least one node whose gate is not zero.")
-        return torch.relu(self.norm(self.project(sum(terms[1:], start=terms[0])), active))
+        return torch.relu(self.normalised(sum(terms[1:], start=terms[0]), active).out)
 
     def forward(self, x: Tensor, cell: Cell) -> Tensor:
         """``cell``: the operation of each node, None where it is absent; at least one is not."""
@@ -221,11 +274,19 @@ class ParallelNetwork(nn.Module):
     """S4: a 3x3 stem, nine cells that share one choice, 2x2 max-pool after cells 2 and 5, pool, linear classifier.
 
     ``channels`` (128 in the release) double in cells 3 and 6. With another number of ``cells``, a multiple of three,
-    width and pools change at a third and at two thirds of them.
+    width and pools change at a third and at two thirds of them. ``placement``: of the norms of all cells.
     """
 
     def __init__(
-        self, *, channels: int, classes: int, in_channels: int, most: int, generator: Generator, cells: int = 9
+        self,
+        *,
+        channels: int,
+        classes: int,
+        in_channels: int,
+        most: int,
+        generator: Generator,
+        cells: int = 9,
+        placement: str = AFTER_PROJECTION,
     ) -> None:
         super().__init__()
         at_least_one("the network of S4", channels=channels, classes=classes, in_channels=in_channels, cells=cells)
@@ -237,7 +298,7 @@ class ParallelNetwork(nn.Module):
         self.stage = cells // STAGES
         for i in range(cells):
             width = channels * 2 ** (i // self.stage)
-            self.cells.append(ParallelCell(before, width, most))
+            self.cells.append(ParallelCell(before, width, most, placement))
             before = width
         self.pool = nn.MaxPool2d(2)
         self.classifier = nn.Linear(before, classes)

@@ -16,9 +16,12 @@ from torch import Generator, Tensor
 from nas_core.cells.chain import ChainNetwork, Choice, Macro, Slot
 from nas_core.cells.checks import at_least_one
 from nas_core.cells.mixpath import (
+    AFTER_PROJECTION,
     EXPANSIONS,
     KERNELS,
+    PLACEMENTS,
     S1,
+    S1_PLACEMENTS,
     S4_NODES,
     S4_OPERATIONS,
     Cell,
@@ -67,19 +70,27 @@ def _scaled(width: int, channels: int, stem: int) -> int:
 class S1Supernet(ChainNetwork):
     """The supernet of S1: 12 mixed bottlenecks, of whose kernels at most ``most`` are active in a layer.
 
-    ``channels``: of the stem, 32 as printed, the other widths in proportion; ``norms``: see :data:`NORMS`. A child is
-    a tuple of one :class:`Choice` for each of the layers.
+    ``channels``: of the stem, 32 as printed, the other widths in proportion; ``norms``: see :data:`NORMS`;
+    ``placement``: where they stand. A child is a tuple of one :class:`Choice` for each of the layers.
     """
 
     def __init__(
-        self, *, channels: int, most: int, norms: str, classes: int, in_channels: int, generator: Generator
+        self,
+        *,
+        channels: int,
+        most: int,
+        norms: str,
+        classes: int,
+        in_channels: int,
+        generator: Generator,
+        placement: str = AFTER_PROJECTION,
     ) -> None:
         at_least_one("the supernet of S1", channels=channels, most=most)
         if most > len(KERNELS):
             raise UserError(f"a layer of S1 has {len(KERNELS)} kernels, so at most {most} cannot be active.")
         macro = narrowed(S1, channels, S1_STEM)
         shadows = most if norms == "shadow" else 1
-        blocks = [MixedBottleneck(slot, shadows) for slot in macro.slots]
+        blocks = [MixedBottleneck(slot, shadows, placement=placement) for slot in macro.slots]
         super().__init__(macro, blocks, classes=classes, in_channels=in_channels, generator=generator)
         self.macro = macro
         self.most = most
@@ -97,8 +108,8 @@ class S1Supernet(ChainNetwork):
 class S4Supernet(ParallelNetwork):
     """The supernet of S4: cells that share the choice of their four nodes, of which at most ``most`` are there.
 
-    ``channels``: of the first cells, 128 as released; ``norms``: see :data:`NORMS`. A child is a cell, the operation
-    of each node, None where it is absent.
+    ``channels``: of the first cells, 128 as released; ``norms``: see :data:`NORMS`; ``placement``: where they stand. A
+    child is a cell, the operation of each node, None where it is absent.
     """
 
     def __init__(
@@ -111,6 +122,7 @@ class S4Supernet(ParallelNetwork):
         in_channels: int,
         generator: Generator,
         cells: int = 9,
+        placement: str = AFTER_PROJECTION,
     ) -> None:
         if most > S4_NODES:
             raise UserError(f"a cell of S4 has {S4_NODES} nodes, so at most {most} cannot be active.")
@@ -121,6 +133,7 @@ class S4Supernet(ParallelNetwork):
             most=most if norms == "shadow" else 1,
             generator=generator,
             cells=cells,
+            placement=placement,
         )
         self.most = most
 
@@ -158,3 +171,11 @@ def read_child(text: str) -> tuple[Choice, ...]:
 SPACES: Registry[Callable[..., Any]] = Registry(
     "space of several paths", {"S1": S1Supernet, "S4": S4Supernet, "S4 of 3 cells": partial(S4Supernet, cells=3)}
 )
+# Where the shadow norms of a space may stand; those of a space that is not listed stand where it has them, and what
+# builds it is not given a placement.
+PLACED: dict[str, tuple[str, ...]] = {"S1": S1_PLACEMENTS, "S4": PLACEMENTS, "S4 of 3 cells": PLACEMENTS}
+
+
+def placements(space: str) -> tuple[str, ...]:
+    """Where the shadow norms of ``space`` may stand, its usual place first."""
+    return PLACED.get(space, (AFTER_PROJECTION,))

@@ -179,6 +179,40 @@ class Exchanged:
 
 
 @dataclass(frozen=True)
+class Instead:
+    """Another number of the same seeds, ``measure``, in the place of the claim's; both exchanged within every seed.
+
+    ``measure`` takes the records of a seed: those of the claim, and then those of ``runs``.
+    """
+
+    words: str
+    measure: Measure
+    runs: tuple[str, ...] = ()
+
+    def outcome(self, sample: Sample) -> Outcome | None:
+        """Its own estimate; the p-value is that of all exchanges, or of many drawn ones."""
+        of_runs = list(sample.of_runs)
+        for run in self.runs:
+            by_seed = {record.config.seed: record for record in sample.records.get(run, ())}
+            seeds = [record.config.seed for record in sample.of_runs[0]]
+            if not set(seeds) <= set(by_seed):
+                return None
+            of_runs.append([by_seed[seed] for seed in seeds])
+        others = np.array([self.measure(*of_seed) for of_seed in zip(*of_runs, strict=True)], dtype=float)
+        if len(others) < 2:
+            return None
+        found = stats.permutation_test(
+            (sample.values - others,),
+            np.mean,
+            permutation_type="samples",
+            n_resamples=RESAMPLES,
+            alternative="greater" if sample.upwards else "less",
+            rng=np.random.default_rng(0),
+        )
+        return Outcome(estimate(others, sample.statistic), float(found.pvalue))
+
+
+@dataclass(frozen=True)
 class Control:
     """The same quantity, by ``measure`` or the claim's own, of another run; labels of the runs are permuted."""
 

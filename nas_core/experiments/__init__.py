@@ -11,6 +11,7 @@ from nas_core.experiments import (
     mixpath_cells,
     mixpath_detection,
     mixpath_front,
+    mixpath_placements,
     proxyless,
     proxyless_chains,
     snas,
@@ -52,6 +53,7 @@ EXPERIMENTS: Registry[Experiment] = Registry(
         **darts_levels.EXPERIMENTS,
         **mixpath_front.EXPERIMENTS,
         **mixpath_detection.EXPERIMENTS,
+        **mixpath_placements.EXPERIMENTS,
     },
 )
 RUN_IDS = tuple(EXPERIMENTS)  # those of the papers

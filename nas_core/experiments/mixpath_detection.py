@@ -1,45 +1,27 @@
-"""Runs of MixPath's Table 3: RetinaNet on three backbones.
+"""Runs of MixPath's Table 3: RetinaNet on backbones that differ in nothing else.
 
-MixPath-A's genotype was not released, so a child that was drawn stands in its place: the third one that numpy's
-generator with seed 0 draws from what the released sampler offers a block with at most two paths. It has 3.97 million
-parameters and 382 million multiply-adds on ImageNet (MixPath-A: 5.0 and 349).
+MixPath-A's genotype was not released, so children of our own search in S1 stand in its place: of every seed the child
+that the run M-FOUND trains alone for classes, which the search M-NSGA has found, and beside it the random child of like
+cost that M-DRAWN trains.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from nas_core.experiments.mixpath_front import ALONE, ChildSize, found_child, random_child
 from nas_core.experiments.recipe import Experiment
+from nas_core.trainers.chain_child_settings import ChainChildConfig
 from nas_core.trainers.detection_settings import Child, Coco, DetectionConfig, Reader, Scenes, Steps, Torchvision
 from nas_core.trainers.settings import Data
-
-DRAWN = (
-    (3, (5,)),
-    (3, (3, 7)),
-    (3, (7, 9)),
-    (3, (5, 9)),
-    (3, (5, 9)),
-    (3, (3,)),
-    (3, (3,)),
-    (3, (7,)),
-    (3, (3,)),
-    (6, (9,)),
-    (6, (3,)),
-    (6, (7,)),
-    (3, (3, 7)),
-    (6, (7,)),
-    (6, (3, 7)),
-    (3, (5, 7)),
-    (3, (7, 9)),
-    (6, (7, 9)),
-)
 
 
 @dataclass(frozen=True, kw_only=True)
 class DetectionSize:
-    """What a profile may change; ``width``: share of the backbones' channels."""
+    """What a profile may change; ``width``: share of the backbones' channels; ``child``: size of a child's own run."""
 
     pictures: Scenes | Coco
     width: float
+    child: ChildSize
     reader: Reader
     steps: Steps
     areas: tuple[int, int]
@@ -68,15 +50,20 @@ def of_torchvision(name: str) -> Experiment:
     return Experiment(lambda size: retinanet(size, Torchvision(name=name, width=size.width)), SIZES, seeds=5)
 
 
-def of_drawn_child() -> Experiment:
-    """The run on the drawn child."""
-    return Experiment(lambda size: retinanet(size, Child(blocks=DRAWN, width=size.width)), SIZES, seeds=5)
+def of_child(run: str, training: Callable[[ChildSize], ChainChildConfig]) -> Experiment:
+    """The run on the child that the run ``run`` of that ``training`` has."""
+
+    def recipe(size: DetectionSize) -> DetectionConfig:
+        return retinanet(size, Child(of=training(size.child).but(run=run), width=size.width))
+
+    return Experiment(recipe, SIZES, seeds=5)
 
 
 SIZES: Mapping[str, DetectionSize] = {
     "smoke": DetectionSize(
         pictures=Scenes(data=Data(name="fashion14", train=64, test=32), train=8, test=4),
         width=0.25,
+        child=ALONE["smoke"],
         reader=Reader(
             channels=8, first=2, coarser=False, groups=2, anchor=2, scales=1, sides=(64, 64), threshold=0.001
         ),
@@ -90,6 +77,7 @@ SIZES: Mapping[str, DetectionSize] = {
             data=Data(name="fashion14", train=4000, test=2000), train=256, test=120, sizes=(14, 32), most=4
         ),
         width=0.25,
+        child=ALONE["laptop"],
         reader=Reader(
             channels=16,
             first=2,
@@ -110,6 +98,7 @@ SIZES: Mapping[str, DetectionSize] = {
     "paper": DetectionSize(
         pictures=Coco(),
         width=1.0,
+        child=ALONE["paper"],
         reader=Reader(),
         steps=Steps(lr=0.01),
         areas=(32, 96),
@@ -121,5 +110,6 @@ SIZES: Mapping[str, DetectionSize] = {
 EXPERIMENTS: dict[str, Experiment] = {
     "M-DETv3": of_torchvision("MobileNetV3"),
     "M-DETmn": of_torchvision("MnasNet"),
-    "M-DETch": of_drawn_child(),
+    "M-DETch": of_child("M-FOUND", found_child),
+    "M-DETdr": of_child("M-DRAWN", random_child),
 }

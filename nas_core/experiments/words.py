@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from functools import singledispatch
 
 from nas_core import data
+from nas_core.cells.mixpath import AFTER_PROJECTION, AFTER_SUM, NEVER
 from nas_core.trainers.cell_scores import CellScoresConfig
 from nas_core.trainers.cells_alone import CellsAloneConfig
 from nas_core.trainers.chain_child_settings import ChainChildConfig
@@ -26,6 +27,7 @@ from nas_core.trainers.shadow_norms import ShadowNormsConfig
 CHILDREN = {"found": "a found child alone", "random": "a random child of like cost alone"}
 FRONTS = {"NSGA-II": "NSGA-II", "random": "random children"}
 NORMS = {"shadow": "shadow batch norms", "plain": "one batch norm"}
+PLACED = {AFTER_PROJECTION: "", AFTER_SUM: f" {AFTER_SUM}", NEVER: f" {NEVER}"}  # the usual place goes without saying
 LEVELS = {"single": "on one level", "bi-level": "bi-level"}
 
 
@@ -189,7 +191,8 @@ def _(config: ChainSearchConfig) -> str:
 
 @method_name.register
 def _(config: MultiPathConfig) -> str:
-    return f"MixPath with at most {config.paths.most} paths and {NORMS[config.paths.norms]}"
+    placed = PLACED[config.paths.placement]
+    return f"MixPath with at most {config.paths.most} paths and {NORMS[config.paths.norms]}{placed}"
 
 
 @method_name.register

@@ -152,9 +152,10 @@ def feature_cells() -> list[Cell]:
 def grams(network: ParallelNetwork, images: Tensor) -> dict[str, Tensor]:
     """Inner products of the features of the first cell, (vectors, vectors), each over all ``images`` and positions.
 
-    ``gram_paths``: of the sums of the operations' outputs; ``gram_before``: of what the norm is given, after the
-    convolution of the fifth node; ``gram_after``: of what it makes of that, with its running statistics. The vectors
-    are those of :func:`feature_cells`; the network is left as it was.
+    ``gram_paths``: of the sums of the operations' outputs; ``gram_before``: of what the norm is given; ``gram_after``:
+    of what the norm, with its running statistics, and the convolution of the fifth node make of these sums, which the
+    ReLU is given. Where the norm is never called, the last two are the same. The vectors are those of
+    :func:`feature_cells`; the network is left as it was.
     """
     mode = network.training
     network.eval()
@@ -164,9 +165,8 @@ def grams(network: ParallelNetwork, images: Tensor) -> dict[str, Tensor]:
     for cell in feature_cells():
         active = [first.nodes[f"{i}:{op}"] for i, op in enumerate(cell) if op is not None]
         total = sum_of(active, x)
-        before = first.project(total)
-        after = first.norm(before, len(active))
-        for name, value in zip(features, (total, before, after), strict=True):
+        given, out = first.normalised(total, len(active))
+        for name, value in zip(features, (total, given, out), strict=True):
             features[name].append(value.flatten().double())
     network.train(mode)
     return {name: gram_of(vectors) for name, vectors in features.items()}

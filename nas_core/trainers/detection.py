@@ -5,6 +5,7 @@ The paper's backbones were trained on ImageNet before and its detectors by MMDet
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -19,6 +20,7 @@ from torchvision.ops import box_convert
 from nas_core.cells.backbones import Pyramid, chain_backbone, known_backbone
 from nas_core.cells.chain import Choice
 from nas_core.cells.counts import multiply_adds, parameters
+from nas_core.cells.multipath import read_child, spelled
 from nas_core.data import load
 from nas_core.data.boxes import Annotated, coco, scenes
 from nas_core.data.dataset import Split
@@ -62,12 +64,32 @@ def _scenes(items: Split, count: int, chosen: Scenes, generator: torch.Generator
     )
 
 
-def detector(config: DetectionConfig, classes: int, generator: torch.Generator, **constants: Any) -> RetinaNet:
-    """RetinaNet on the backbone, untrained; ``constants``: ``image_mean`` and ``image_std``."""
+def child_of(config: DetectionConfig, needed: Mapping[str, Result]) -> tuple[Choice, ...]:
+    """The blocks of the child that is the backbone, from the record of the run that has it; none of another backbone.
+
+    ``needed``: by key, the results of the runs that are needed.
+    """
+    if not isinstance(config.backbone, Child):
+        return ()
+    (row,) = needed[config.backbone.of.key()].table("network").to_dict("records")
+    return read_child(row["child"])
+
+
+def detector(
+    config: DetectionConfig,
+    child: Sequence[Choice],
+    classes: int,
+    generator: torch.Generator,
+    **constants: Any,
+) -> RetinaNet:
+    """RetinaNet on the backbone, untrained.
+
+    ``child``: its blocks where it is one (:func:`child_of`); ``constants``: ``image_mean`` and ``image_std``.
+    """
     chosen, reader = config.backbone, config.reader
     backbone: nn.Module
     if isinstance(chosen, Child):
-        backbone = chain_backbone([Choice(*block) for block in chosen.blocks], chosen.width, generator)
+        backbone = chain_backbone(child, chosen.width, generator)
     else:
         backbone = known_backbone(chosen.name, chosen.width, generator)
     with torch.random.fork_rng(devices=[]):
@@ -103,11 +125,13 @@ def anchors(config: DetectionConfig) -> AnchorGenerator:
 class Detection:
     """A detector that can be trained step by step, saved and resumed; it is measured before and after its training."""
 
-    def __init__(self, config: DetectionConfig) -> None:
+    def __init__(self, config: DetectionConfig, needed: Mapping[str, Result] | None = None) -> None:
         self.config = config
+        self.child = child_of(config, needed or {})
         self.streams = generators(config.seed, STREAMS)
         self.train, self.test = pictures(config, self.streams["scenes"])
-        self.model = detector(config, len(self.test.categories), self.streams["init"], **self._constants())
+        classes = len(self.test.categories)
+        self.model = detector(config, self.child, classes, self.streams["init"], **self._constants())
         self.model.to(config.device, memory_format=torch.channels_last)
         self.weights = list(self.model.parameters())
         given = config.steps
@@ -185,9 +209,14 @@ class Detection:
             backbone_params=parameters(pyramid.backbone),
             backbone_madds=multiply_adds(pyramid.backbone, images),
             params=parameters(self.model),
+            **self._child_row(),
         )
         self._measure("constant boxes", self._constant())
         self._measure("untrained", self.detections())
+
+    def _child_row(self) -> dict[str, str]:
+        """What the record says of the backbone where it is a child."""
+        return {"child": spelled(self.child)} if self.child else {}
 
     def _close_epoch(self) -> None:
         of_classes, of_boxes = np.mean(self.losses, 0).tolist()

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from nas_core.cells.backbones import KNOWN
-from nas_core.cells.chain import Choice, check_choices
-from nas_core.cells.mixpath import S2
 from nas_core.errors import UserError
+from nas_core.trainers.chain_child_settings import ChainChildConfig
+from nas_core.trainers.front_settings import SHARED
 from nas_core.trainers.settings import TAG, Data, RunConfig, Settings, one_of
-
-Block = tuple[int, tuple[int, ...]]  # expansion and kernels
-
-
-def _possible(chosen: tuple[Block, ...]) -> tuple[Block, ...]:
-    check_choices(S2, [Choice(*block) for block in chosen])
-    return chosen
 
 
 class Scenes(Settings):
@@ -64,16 +57,20 @@ class Torchvision(Settings):
 
 
 class Child(Settings):
-    """A child of MixPath's ImageNet space S2, whose blocks have expansion 3 or 6 here."""
+    """The child of MixPath's space S1 that another run trains alone, untrained: its architecture is all that is taken.
+
+    Its blocks stand in the layout of S1 with the strides of a network for large images
+    (:func:`nas_core.cells.backbones.strided`).
+    """
 
     origin: Annotated[Literal["child"], TAG] = "child"
-    blocks: Annotated[tuple[Block, ...], AfterValidator(_possible)] = Field(description="(expansion, kernels) of each")
-    width: float = Field(1.0, gt=0, le=1, description="share of its channels")
+    of: ChainChildConfig = Field(description="the run that trains the child alone, for classes")
+    width: float = Field(1.0, gt=0, le=1, description="share of the channels that S1 prints")
 
     @property
     def title(self) -> str:
         """As a caption calls it."""
-        return "a drawn MixPath child"
+        return f"a {self.of.pick} MixPath child"
 
 
 class Reader(Settings):
@@ -125,7 +122,22 @@ class DetectionConfig(RunConfig):
     def _enough(self) -> Self:
         if isinstance(self.pictures, Scenes) and self.pictures.train < self.batch:
             raise UserError(f"run {self.run!r}: a batch of {self.batch} needs at least as many training scenes")
+        for before in self.needs():
+            for name in SHARED:
+                if getattr(self, name) != getattr(before, name):
+                    raise UserError(f"run {self.run!r} and {before.run!r}, whose child it takes, must share the {name}")
         return self
+
+    def needs(self) -> tuple[RunConfig, ...]:
+        """The run whose child is the backbone, if it is one."""
+        return (self.backbone.of,) if isinstance(self.backbone, Child) else ()
+
+    def but(self, **changes: Any) -> Self:
+        """As for all settings; what a detector shares with the run whose child it takes changes there, too."""
+        shared = {name: value for name, value in changes.items() if name in SHARED}
+        if shared and "backbone" not in changes and isinstance(self.backbone, Child):
+            changes["backbone"] = self.backbone.but(of=self.backbone.of.but(**shared))
+        return super().but(**changes)
 
     def images(self) -> tuple[Data, ...]:
         """The items of the scenes."""

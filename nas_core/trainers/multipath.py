@@ -111,6 +111,7 @@ def untrained(config: MultiPathConfig, data: Dataset, generator: Generator) -> A
         classes=data.source.classes,
         in_channels=data.channels,
         generator=generator,
+        **config.paths.placed,
     )
     return with_fast_depthwise(supernet).to(config.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 

@@ -7,9 +7,10 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from nas_core.cells.multipath import NORMS, SPACES
+from nas_core.cells.mixpath import AFTER_PROJECTION, PLACEMENTS
+from nas_core.cells.multipath import NORMS, SPACES, placements
 from nas_core.errors import UserError
-from nas_core.trainers.settings import TAG, Data, RunConfig, Settings, Used, Weights, one_of
+from nas_core.trainers.settings import TAG, Data, RunConfig, Settings, Used, Weights, added, one_of
 
 
 class Paths(Settings):
@@ -21,6 +22,22 @@ class Paths(Settings):
     norms: Annotated[str, one_of("batch norms", NORMS)] = Field(
         "shadow", description="a batch norm for every number of active paths (shadow), or one for all (plain)"
     )
+    placement: Annotated[str, one_of("placement of the batch norms", PLACEMENTS)] = added(
+        AFTER_PROJECTION, implied=AFTER_PROJECTION, description="where the batch norm of a sum stands"
+    )
+
+    @model_validator(mode="after")
+    def _placed(self) -> Self:
+        possible = placements(self.space)
+        if self.placement not in possible:
+            allowed = ", ".join(possible)
+            raise UserError(f"Paths.placement: {self.space} has no {self.placement!r}; allowed: {allowed}.")
+        return self
+
+    @property
+    def placed(self) -> dict[str, str]:
+        """What the builder of the space is told about the placement: nothing where there is but one."""
+        return {"placement": self.placement} if len(placements(self.space)) > 1 else {}
 
     def used(self) -> Iterator[Used]:
         """The space."""

@@ -17,7 +17,7 @@ import torch
 from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
 from nas_core.cells.chain import Choice
-from nas_core.cells.mixpath import EXPANSIONS, KERNELS
+from nas_core.cells.mixpath import AFTER_PROJECTION, EXPANSIONS, KERNELS
 from nas_core.errors import UserError
 from nas_core.probes.paths import PathMoments, first_features, norm_parameters
 from nas_core.trainers.batches import Batches
@@ -54,6 +54,8 @@ class ShadowNormsConfig(RunConfig):
         held_out, needed = self.supernet.data.valid, max(self.features, self.supernet.batch)
         if self.supernet.paths.space != "S1":
             raise UserError(f"run {self.run!r}: only a supernet of S1 has the layers that are looked at here")
+        if self.supernet.paths.placement != AFTER_PROJECTION:
+            raise UserError(f"run {self.run!r}: only norms {AFTER_PROJECTION} are looked at here")
         if held_out < needed:
             raise UserError(f"run {self.run!r}: it needs {needed} valid images; data.valid is {held_out}")
         for name in SHARED:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from statistics import fmean
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from nas_core.backends.depthwise_layer import DepthwiseConvolution
 from nas_core.cells.counts import counted, most_saved_bytes
 from nas_core.cells.supernet import Supernet
+from nas_core.errors import UserError
+from nas_core.trainers.multipath import MultiPathTraining
+from nas_core.trainers.multipath_settings import MultiPathConfig
 from nas_core.trainers.search import Search
 from nas_core.trainers.search_settings import SearchConfig
 from nas_core.trainers.settings import Network
@@ -100,3 +106,39 @@ def forward_madds(network: Network, side: int, *, in_channels: int = 3, classes:
     space = network.space()
     gates = torch.ones(network.layers, len(space.topology.edges), len(space.candidates))
     return counted(build, side, gates, in_channels=in_channels).madds
+
+
+def madds_of(compute: Callable[[], object]) -> float:
+    """Multiply-adds of all convolutions and linear layers while ``compute()`` runs, forward and backward.
+
+    What runs in a kernel of ours is not counted.
+    """
+    with _MultiplyAdds() as madds:
+        compute()
+    return madds.total
+
+
+def _pass(supernet: Any, images: Tensor, child: Any, labels: Tensor) -> None:
+    """Forward and backward."""
+    F.cross_entropy(supernet(images, child), labels).backward()
+
+
+def supernet_madds(config: MultiPathConfig) -> float:
+    """Multiply-adds of the whole training of a supernet, forward and backward.
+
+    Every step counts the child that the run's seed draws, but each child is only computed once, on two images: it costs
+    the same whatever its weights are. Raises :class:`UserError` for a supernet with depthwise convolutions, whose
+    gradients come from a kernel of ours.
+    """
+    training = MultiPathTraining(config)
+    if any(isinstance(module, DepthwiseConvolution) for module in training.supernet.modules()):
+        raise UserError(f"run {config.run!r}: multiply-adds of depthwise convolutions are not counted here.")
+    images, labels = training.data.batch("train", torch.arange(2), config.device)
+    of_children: dict[Any, float] = {}
+    total = 0.0
+    for _ in range(training.total):
+        child = training.supernet.draw(training.streams["paths"])
+        if child not in of_children:
+            of_children[child] = madds_of(partial(_pass, training.supernet, images, child, labels))
+        total += of_children[child]
+    return total * config.batch / len(images)

@@ -16,12 +16,14 @@ from nas_core.cells.backbones import (
     last_of_stages,
     scaled,
     stage_channels,
+    strided,
 )
-from nas_core.cells.chain import Choice, Macro, slots
-from nas_core.cells.mixpath import S2
-from nas_core.experiments.mixpath_detection import DRAWN
+from nas_core.cells.chain import Macro, slots
+from nas_core.cells.mixpath import S1, S2
+from nas_core.cells.multipath import read_child
+from nas_core.errors import UserError
 
-CHOICES = [Choice(*block) for block in DRAWN]
+CHOICES = read_child("e3k3 e6k3k9 e3k5 e3k3k7 e6k3 e3k9 e3k5k7 e3k3 e6k3 e3k3k7 e3k5 e3k3k9")
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -65,15 +67,26 @@ def test_exact_the_maps_of_a_child_are_sums_of_its_depthwise_paths() -> None:
             total = sum(path(wide) for path in block.paths.values())
             torch.testing.assert_close(maps[network.last.index(i)], total)
         x = block(x)
-    assert network.last == (1, 5, 13, 17)
-    assert len(network.blocks[17].paths) == 2
+    assert network.last == (1, 4, 7, 11)
+    assert len(network.blocks[11].paths) == 2
 
 
-def test_exact_the_whole_width_is_the_space_s2() -> None:
-    assert scaled(S2, 1.0) == S2
-    narrow = scaled(S2, 0.25)
-    assert [slot.outputs for slot in narrow.slots[:7]] == [8, 8, 8, 8, 8, 8, 16]
-    assert all(slot.outputs % 8 == 0 for slot in narrow.slots)
+def test_exact_a_backbone_of_s1_has_its_slots_at_the_strides_of_a_network_for_large_images() -> None:
+    macro = strided(S1)
+    assert [(slot.inputs, slot.outputs) for slot in macro.slots] == [(slot.inputs, slot.outputs) for slot in S1.slots]
+    assert macro.stride == 2
+    assert [i for i, slot in enumerate(macro.slots) if slot.stride == 2] == [0, 2, 5, 8]
+    assert [i for i, slot in enumerate(S1.slots) if slot.stride == 2] == [2, 5]
+    assert scaled(macro, 1.0) == macro
+    narrow = scaled(macro, 0.25)
+    assert [slot.outputs for slot in narrow.slots] == [16, 16, 24, 24, 24, 48, 48, 48, 64, 64, 80, 80]
+    with pytest.raises(ValueError, match="zip"):
+        strided(S2)
+
+
+def test_a_child_of_another_length_is_refused() -> None:
+    with pytest.raises(UserError, match="a chain of 12 slots needs as many choices, not 11"):
+        chain_backbone(CHOICES[:-1], 0.25, generator())
 
 
 def test_stages_end_before_each_stride() -> None:

@@ -50,3 +50,16 @@ def test_the_verdict_is_that_of_the_worst_backbone(worst, verdict):
 
 def test_few_seeds_say_nothing():
     assert evaluate("C-MT3b", records(0.3, 0.1, 0.2, seeds=3)).verdict == "inconclusive"
+
+
+@pytest.mark.parametrize(("found", "drawn", "verdict"), [(0.3, 0.2, "holds"), (0.2, 0.3, "fails")])
+def test_the_found_child_is_compared_with_the_random_one_seed_by_seed(found, drawn, verdict):
+    ours = records(0.9, 0.9, found)["M-DETch"]
+    other = [
+        Fake(config, {"trained": drawn + 0.001 * config.seed + (0.01 if config.seed else 0)})
+        for config in configs("M-DETdr", "laptop", range(5))
+    ]
+    judged = evaluate("C-MT3c", {"M-DETch": ours, "M-DETdr": other})
+    assert judged.verdict == verdict
+    assert judged.value == pytest.approx(100 * (found - drawn) - 0.8)
+    assert judged.null.value == 0

@@ -1,16 +1,18 @@
 """A detector: what it is trained and measured on, that it learns, and that it can be stopped at every step."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from small import assert_same, through_a_file
 
 from nas_core.errors import UserError
 from nas_core.experiments import configs
-from nas_core.experiments.mixpath_detection import DRAWN
 from nas_core.trainers import build
 from nas_core.trainers.detection import Detection, anchors, pictures
 from nas_core.trainers.detection_settings import Child, DetectionConfig, Reader, Scenes, Steps, Torchvision
+from nas_core.trainers.kinds import settings_from
+from nas_core.trainers.result import Result
 from nas_core.trainers.settings import Data
 
 READER = Reader(channels=8, first=2, coarser=False, groups=2, anchor=2, scales=1, sides=(64, 64), threshold=0.001)
@@ -160,8 +162,6 @@ def test_coco_that_is_missing_is_one_sentence(tmp_path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(("changes", "sentence"), [
-    ({"backbone": {"origin": "child", "blocks": DRAWN[:-1]}}, "a chain of 18 slots needs as many choices, not 17"),
-    ({"backbone": {"origin": "child", "blocks": ((3, (4,)), *DRAWN[1:])}}, "kernels of a block"),
     ({"batch": 10}, "a batch of 10 needs at least as many training scenes"),
     ({"lr": 0.1}, "DetectionConfig has no field 'lr'"),
 ])  # fmt: skip
@@ -184,7 +184,6 @@ def test_scenes_that_cannot_be_are_refused(change, sentence) -> None:
 def test_an_unknown_backbone_names_the_known_ones() -> None:
     with pytest.raises(UserError, match="MobileNetV3"):
         Torchvision(name="MobileNetV2")
-    assert Child(blocks=DRAWN).blocks == DRAWN
 
 
 def test_a_loss_that_is_no_number_stops_the_run() -> None:
@@ -193,3 +192,66 @@ def test_a_loss_that_is_no_number_stops_the_run() -> None:
         detector.weights[-1].fill_(float("nan"))
     with pytest.raises(UserError, match="the loss is not finite at step 0"):
         detector.step()
+
+
+# ------------------------------------------------------------------------------------------------ children of a search
+
+BLOCKS = "e3k3 e6k3k9 e3k5 e3k3k7 e6k3 e3k9 e3k5k7 e3k3 e6k3 e3k3k7 e3k5 e3k3k9"
+
+
+def on_child(run: str = "M-DETch", seed: int = 3) -> DetectionConfig:
+    found = configs(run, "smoke", [seed])[0]
+    assert isinstance(found, DetectionConfig)
+    return found
+
+
+def needed(settings: DetectionConfig, child: str = BLOCKS) -> dict[str, Result]:
+    """The result of the run whose child it takes, made by hand."""
+    (before,) = settings.needs()
+    return {before.key(): Result(tables={"network": pd.DataFrame([{"child": child, "params": 1, "madds": 1}])})}
+
+
+@pytest.mark.parametrize("profile", ["smoke", "laptop", "paper"])
+@pytest.mark.parametrize(("run", "of"), [("M-DETch", "M-FOUND"), ("M-DETdr", "M-DRAWN")])
+def test_a_backbone_is_the_child_of_a_run_that_is_computed_anyway(run: str, of: str, profile: str) -> None:
+    (settings,) = configs(run, profile, [7])
+    assert settings.needs() == tuple(configs(of, profile, [7]))
+    assert settings_from(settings.identity()) == settings
+
+
+def test_exact_the_backbone_is_the_child_that_the_record_has_and_is_written_down() -> None:
+    settings = on_child()
+    detector = build(settings, needed(settings))
+    assert isinstance(detector, Detection)
+    blocks = detector.model.backbone.backbone.blocks
+    assert [tuple(block.paths) for block in blocks[:3]] == [("3",), ("3", "9"), ("5",)]
+    assert [tuple(block.paths) for block in blocks[-2:]] == [("5",), ("3", "9")]
+    detector.step()
+    (row,) = detector.journal.result().table("network").to_dict("records")
+    assert row["child"] == BLOCKS
+    other = build(settings, needed(settings, BLOCKS.replace("e6", "e3")))
+    assert isinstance(other, Detection)
+    assert len(other.weights) == len(detector.weights)
+    assert sum(w.numel() for w in other.weights) < sum(w.numel() for w in detector.weights)
+
+
+def test_end_to_end_a_detector_on_a_child_resumes() -> None:
+    settings = on_child()
+    detector = Detection(settings, needed(settings))
+    detector.step()
+    state = through_a_file(detector.state())
+    resumed = Detection(settings, needed(settings))
+    resumed.load_state(state)
+    assert_same(through_a_file(run(resumed).state()), through_a_file(run(detector).state()))
+
+
+def test_what_a_detector_shares_with_the_run_of_its_child_changes_in_both() -> None:
+    moved = on_child().but(seed=5, profile="other")
+    assert isinstance(moved.backbone, Child)
+    assert (moved.backbone.of.seed, moved.backbone.of.profile, moved.backbone.of.of.seed) == (5, "other", 5)
+    with pytest.raises(UserError, match="M-FOUND', whose child it takes, must share the seed"):
+        moved.but(backbone=moved.backbone.but(of=moved.backbone.of.but(seed=6)))
+    assert [on_child(name).backbone.title for name in ("M-DETch", "M-DETdr")] == [
+        "a found MixPath child",
+        "a random MixPath child",
+    ]

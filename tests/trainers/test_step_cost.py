@@ -5,9 +5,11 @@ import torch
 from small import config
 
 from nas_core.cells.counts import multiply_adds
+from nas_core.errors import UserError
 from nas_core.experiments import configs
+from nas_core.trainers.multipath import MultiPathTraining
 from nas_core.trainers.search import Search
-from nas_core.trainers.step_cost import forward_madds, mean_cost, step_cost
+from nas_core.trainers.step_cost import forward_madds, madds_of, mean_cost, step_cost, supernet_madds
 
 PASSES = {
     "N-DARTS1-r": 2,  # search half, training half
@@ -72,3 +74,17 @@ def test_second_order_costs_more_and_double_backward_keeps_more():
 def test_single_paths_keep_less_than_mixtures():
     paths, mixture = (step_cost(config(name)) for name in ("binary", "softmax bi-level"))
     assert paths.kept < mixture.kept
+
+
+def test_exact_a_supernet_costs_what_its_steps_do() -> None:
+    """The whole training step by step, forward and backward; the next seed draws other children."""
+    (settings,) = configs("M-S4", "smoke", [0])
+    training = MultiPathTraining(settings)
+    stepped = sum(madds_of(training.step) for _ in range(training.total))
+    assert supernet_madds(settings) == stepped
+    assert supernet_madds(settings.but(seed=1)) != stepped
+
+
+def test_a_supernet_with_kernels_of_ours_is_not_counted() -> None:
+    with pytest.raises(UserError, match="depthwise convolutions are not counted"):
+        supernet_madds(configs("M-S1m4", "smoke", [0])[0])
