@@ -9,6 +9,7 @@ from nas_core.experiments import (
     darts_levels,
     mixpath,
     mixpath_cells,
+    mixpath_darts,
     mixpath_detection,
     mixpath_front,
     proxyless,
@@ -51,6 +52,7 @@ EXPERIMENTS: Registry[Experiment] = Registry(
         **proxyless.EXPERIMENTS,
         **darts_levels.EXPERIMENTS,
         **mixpath_front.EXPERIMENTS,
+        **mixpath_darts.EXPERIMENTS,
         **mixpath_detection.EXPERIMENTS,
     },
 )

@@ -22,7 +22,7 @@ from nas_core.probes.accuracy import accuracy
 from nas_core.trainers.batches import Batches
 from nas_core.trainers.chain_child_settings import ChainChildConfig
 from nas_core.trainers.fitting import EVAL_BATCH
-from nas_core.trainers.front import Space
+from nas_core.trainers.front_spaces import DRAWS, S1Space
 from nas_core.trainers.gradients import gradients
 from nas_core.trainers.journal import Journal
 from nas_core.trainers.optimiser import WeightOptimiser
@@ -30,7 +30,6 @@ from nas_core.trainers.result import Result
 from nas_core.trainers.streams import generators, load_states, states
 
 STREAMS = ("child", "init", "weight_data", "augment")
-DRAWS = 500  # random children of which that of the closest cost is taken
 
 
 class ChainChild:
@@ -40,7 +39,7 @@ class ChainChild:
         self.config = config
         self.streams = generators(config.seed, STREAMS)
         self.data = load(config.data.name, seed=config.seed, **config.data.model_dump(exclude={"name"}))
-        self.space = Space.of(config.of)
+        self.space = S1Space.of(config.of)
         self.child = self._child(needed[config.of.key()])
         network = ChainNetwork(
             self.space.macro,

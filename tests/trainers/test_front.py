@@ -10,8 +10,9 @@ from nas_core.errors import UserError
 from nas_core.trainers import build
 from nas_core.trainers.chain_child import ChainChild
 from nas_core.trainers.chain_child_settings import ChainChildConfig
-from nas_core.trainers.front import FrontSearch, Space
+from nas_core.trainers.front import FrontSearch
 from nas_core.trainers.front_settings import FrontConfig
+from nas_core.trainers.front_spaces import S1Space
 from nas_core.trainers.kinds import settings_from
 from nas_core.trainers.multipath import one_shot
 from nas_core.trainers.multipath_settings import MultiPathConfig, Paths
@@ -139,7 +140,7 @@ def test_a_child_alone(needed: dict, pick: str) -> None:
     row = result.table("network").iloc[0]
     found = needed[config().key()].table("found").iloc[1]
     assert (row["child"] == found["child"]) == (pick == "found")
-    there = Space.of(config()).costs.of_child(read_child(row["child"]))
+    there = S1Space.of(config()).costs.of_child(read_child(row["child"]))
     assert there == pytest.approx(found["madds"], rel=0.05)
     assert row["madds"] > there  # digits have 8 x 8 pixels
 
