@@ -349,6 +349,13 @@ def subsets(paths: Iterable[T], most: int) -> list[tuple[T, ...]]:
     return found
 
 
+def draw_paths(paths: int, most: int, generator: Generator) -> tuple[int, ...]:
+    """Which of ``paths`` paths are active: their number m' ~ U{1..``most``}, then m' of them without replacement."""
+    active = 1 + int(torch.randint(most, (1,), generator=generator))
+    order = torch.randperm(paths, generator=generator)[:active]
+    return tuple(sorted(order.tolist()))
+
+
 def sampled_choices(most: int, expansions: Sequence[int] = EXPANSIONS) -> list[Choice]:
     """A layer's choices under the released sampler, which draws one expansion and then 1 to ``most`` kernels.
 

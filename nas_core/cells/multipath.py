@@ -27,7 +27,9 @@ from nas_core.cells.mixpath import (
     Cell,
     MixedBottleneck,
     ParallelNetwork,
+    draw_paths,
 )
+from nas_core.cells.multipath_cells import DARTS_SPACES, CellsSupernet
 from nas_core.errors import UserError
 from nas_core.registry import Registry
 
@@ -43,13 +45,6 @@ class MultiPath(Protocol):
 
     def __call__(self, images: Tensor, child: Any) -> Tensor:
         """Class logits (batch, classes) of ``images`` (batch, channels, height, width) in the ``child``."""
-
-
-def draw_paths(paths: int, most: int, generator: Generator) -> tuple[int, ...]:
-    """Which of ``paths`` paths are active: their number m' ~ U{1..``most``}, then m' of them without replacement."""
-    active = 1 + int(torch.randint(most, (1,), generator=generator))
-    order = torch.randperm(paths, generator=generator)[:active]
-    return tuple(sorted(order.tolist()))
 
 
 def narrowed(macro: Macro, channels: int, stem: int) -> Macro:
@@ -167,9 +162,15 @@ def read_child(text: str) -> tuple[Choice, ...]:
 
 
 # What builds the supernet of a space: called with channels, most, norms, classes, in_channels and generator by keyword.
-# S4 of three cells is for the laptop.
+# Those of three cells are for the laptop.
 SPACES: Registry[Callable[..., Any]] = Registry(
-    "space of several paths", {"S1": S1Supernet, "S4": S4Supernet, "S4 of 3 cells": partial(S4Supernet, cells=3)}
+    "space of several paths",
+    {
+        "S1": S1Supernet,
+        "S4": S4Supernet,
+        "S4 of 3 cells": partial(S4Supernet, cells=3),
+        **{name: partial(CellsSupernet, layers=layers) for name, layers in DARTS_SPACES.items()},
+    },
 )
 # Where the shadow norms of a space may stand; those of a space that is not listed stand where it has them, and what
 # builds it is not given a placement.

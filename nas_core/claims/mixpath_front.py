@@ -132,3 +132,22 @@ def points_ahead_where_found(found: Record, drawn: Record) -> float:
 def points_ahead_elsewhere(found: Record, drawn: Record) -> float:
     """On the second data set."""
     return points_ahead(found, drawn)
+
+
+@check("C-MDa", "M-DSPn M-DSPr", null=EXCHANGED)
+def hypervolume_difference_of_cells(evolution: Record, random: Record) -> float:
+    """The same among cells of DARTS."""
+    return hypervolume_difference(evolution, random)
+
+
+@check("C-MDb", "M-DSPn M-DSPr", null=EXCHANGED)
+def best_scored_ahead(evolution: Record, random: Record) -> float:
+    """Test accuracy of the child that scores best in the search minus that in random search, one-shot, in points."""
+    best = [record.table("front")["test"].iloc[-1] for record in (evolution, random)]
+    return float(100 * (best[0] - best[1]))
+
+
+@check("C-MDc", "M-DSPf M-DSPd", null=CHILDREN)
+def cells_ahead_alone(found: Record, drawn: Record) -> float:
+    """Test accuracy of the found cells after training alone minus that of the random ones, in points."""
+    return points_ahead(found, drawn)

@@ -25,12 +25,12 @@ def genotype_figure(genotype: Genotype) -> Figure:
     longest = max(cell.nodes for cell in cells.values())
     figure, axes = new_figure(2.0 + 1.3 * longest, 3.4 * len(cells), len(cells))
     for ax, (name, cell) in zip(axes[:, 0], cells.items(), strict=True):
-        draw_cell(ax, _graph(cell), cell)
+        draw_cell(ax, graph_of(cell), cell)
         ax.set_title(f"{name}: width {cell.width()}, mid {cell.mid()}, depth {cell.depth()}", size=9)
     return figure
 
 
-def _graph(cell: CellGenotype) -> Topology:
+def graph_of(cell: CellGenotype) -> Topology:
     """The topology that has the edges of ``cell`` and no others."""
     pairs = {(source, target) for source, target, _ in cell.edges}
     edges = sorted(pairs, key=lambda pair: (pair[1], pair[0]))

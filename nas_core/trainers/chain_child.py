@@ -17,12 +17,11 @@ from nas_core.cells.counts import parameters
 from nas_core.cells.multipath import read_child, spelled
 from nas_core.trainers.chain_child_settings import ChainChildConfig
 from nas_core.trainers.fitting import FromScratch
-from nas_core.trainers.front import Space
+from nas_core.trainers.front_spaces import DRAWS, S1Space
 from nas_core.trainers.result import Result
 from nas_core.trainers.streams import generators
 
 STREAMS = ("child", "init", "weight_data", "augment")
-DRAWS = 500  # random children of which that of the closest cost is taken
 
 
 class ChainChild(FromScratch):
@@ -34,7 +33,7 @@ class ChainChild(FromScratch):
     config: ChainChildConfig
 
     def __init__(self, config: ChainChildConfig, needed: Mapping[str, Result]) -> None:
-        self.space = Space.of(config.of)
+        self.space = S1Space.of(config.of)
         self.child = self._child(config, needed[config.of.key()])
         super().__init__(config, STREAMS, networks=1)
         self.period = self.per_epoch

@@ -34,6 +34,8 @@ class ChainChildConfig(RunConfig):
         for name in SHARED:
             if getattr(self, name) != getattr(self.of, name):
                 raise UserError(f"run {self.run!r} and the search {self.of.run!r} must have the same {name}")
+        if self.of.after.paths.space != "S1":
+            raise UserError(f"run {self.run!r}: chains are children of S1, not of {self.of.after.paths.space}")
         if self.place >= self.of.found:
             raise UserError(f"run {self.run!r}: {self.of.run!r} finds {self.of.found} children, from 0 on")
         if not self.data.test:

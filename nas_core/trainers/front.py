@@ -7,62 +7,19 @@ trained nothing. Its multiply-adds are exact. Within a run every child is evalua
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from nas_core.cells.chain import Choice, Macro
-from nas_core.cells.chain_counts import ChainCosts
-from nas_core.cells.mixpath import S1, sampled_choices
-from nas_core.cells.multipath import S1_STEM, narrowed, spelled
 from nas_core.data import load
 from nas_core.trainers.algorithm1 import Evaluated, Evolution, Genes, RandomDraws, Search, Task, equispaced, first_front
 from nas_core.trainers.front_settings import FrontConfig
+from nas_core.trainers.front_spaces import SPACES
 from nas_core.trainers.multipath import one_shot, trained
 from nas_core.trainers.result import Result
 
 SEARCHES = {"NSGA-II": Evolution, "random": RandomDraws}
-
-
-@dataclass(frozen=True)
-class Space:
-    """The children of an S1 supernet: genes number the choices of every layer, which are the same in all layers."""
-
-    costs: ChainCosts
-    choices: tuple[Choice, ...]
-
-    @classmethod
-    def of(cls, config: FrontConfig) -> Space:
-        """That of the supernet that a search is after, at the size of the images that it sees."""
-        data = load(config.data.name, train=config.data.train)
-        assert data.side is not None, "multiply-adds are counted for square images"
-        paths = config.after.paths
-        macro = narrowed(S1, paths.channels, S1_STEM)
-        costs = ChainCosts(macro, data.side, data.channels, data.source.classes)
-        return cls(costs, tuple(sampled_choices(paths.most)))
-
-    @property
-    def macro(self) -> Macro:
-        """Where the blocks stand."""
-        return self.costs.macro
-
-    def child(self, genes: Genes) -> tuple[Choice, ...]:
-        """The block of every layer."""
-        return tuple(self.choices[gene] for gene in genes)
-
-    def madds(self, genes: Genes) -> int:
-        """Multiply-adds for one image, exactly."""
-        return self.costs.of_child(self.child(genes))
-
-    def extremes(self) -> tuple[int, int]:
-        """Multiply-adds of the smallest and of the largest child."""
-        least, most = self.costs.fixed(), self.costs.fixed()
-        for place in range(len(self.macro.slots)):
-            of_choices = [self.costs.of_slot(place, choice) for choice in self.choices]
-            least += min(of_choices)
-            most += max(of_choices)
-        return least, most
 
 
 class FrontSearch:
@@ -72,11 +29,11 @@ class FrontSearch:
         self.config = config
         self.data = load(config.data.name, seed=config.seed, **config.data.model_dump(exclude={"name"}))
         self.supernet = trained(config.after, self.data, needed)
-        self.space = Space.of(config)
+        self.space = SPACES[config.after.paths.space](config)
         least, most = self.space.extremes()
         self.bound = least + config.budget * (most - least)
         task = Task(
-            choices=(len(self.space.choices),) * len(self.space.macro.slots),
+            choices=self.space.counts,
             madds=self.space.madds,
             accuracy=self._accuracy,
             most_madds=self.bound,
@@ -114,7 +71,8 @@ class FrontSearch:
 
         ``front``: those of all evaluated children within the bounds that none dominates. ``found``: K of them; those
         of Algorithm 1 are the members of its last population that it returns. NSGA-II also has ``populations`` (places
-        in ``evaluated``) and both ``tried``, the children tried by generation.
+        in ``evaluated``) and both ``tried``, the children tried by generation. Where children are cells, there are the
+        genotypes of the ``front`` and, for each of them, of a ``random`` child of like cost.
         """
         if self.done != self.total:
             raise RuntimeError(f"the search has done {self.done} of {self.total} generations")
@@ -140,7 +98,9 @@ class FrontSearch:
             for generation, places in enumerate(search.populations):
                 rows += [{"generation": generation, "place": place} for place in places]
             tables["populations"] = pd.DataFrame(rows)
-        return Result(tables=tables)
+        rng = np.random.default_rng((self.config.seed, search.generation))  # of the generation that never came
+        genotypes = self.space.genotypes([search.evaluated[place].genes for place in front], rng)
+        return Result(tables=tables, genotypes=genotypes)
 
     def front(self) -> list[int]:
         """The places of the non-dominated children among those that keep the bounds, from the cheapest on."""
@@ -151,7 +111,7 @@ class FrontSearch:
         return [kept[i] for i in first_front([self.search.evaluated[place] for place in kept])]
 
     def _row(self, child: Evaluated) -> dict[str, Any]:
-        choices = spelled(self.space.child(child.genes))
+        choices = self.space.spelled(child.genes)
         return {"generation": child.generation, "child": choices, "madds": child.madds, "acc": child.accuracy}
 
     def _reported(self, places: list[int]) -> pd.DataFrame:

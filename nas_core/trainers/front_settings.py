@@ -6,11 +6,13 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from nas_core.errors import UserError
+from nas_core.cells.multipath_cells import DARTS_SPACES
+from nas_core.errors import UserError, choose
 from nas_core.trainers.multipath_settings import MultiPathConfig
 from nas_core.trainers.settings import TAG, Data, RunConfig, one_of
 
 ALGORITHMS = ("NSGA-II", "random")
+SEARCHED = ("S1", *DARTS_SPACES)  # spaces whose children are numbered and counted
 # What a search shares with the training of its supernet: changed in one, it changes in the other.
 SHARED = ("profile", "seed", "threads", "device")
 
@@ -43,8 +45,7 @@ class FrontConfig(RunConfig):
                 raise UserError(f"run {self.run!r} and the training {self.after.run!r} must have the same {name}")
         if (self.data.name, self.data.train) != (self.after.data.name, self.after.data.train):
             raise UserError(f"run {self.run!r} must see the training images of {self.after.run!r}")
-        if self.after.paths.space != "S1":
-            raise UserError(f"run {self.run!r}: children are counted in the space S1, not in {self.after.paths.space}")
+        choose(f"space that run {self.run!r} can search", self.after.paths.space, SEARCHED)
         if not self.data.valid or not self.data.test:
             raise UserError(f"run {self.run!r}: children are scored on valid and reported on test images; give both")
         if self.data.search:

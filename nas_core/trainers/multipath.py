@@ -185,7 +185,8 @@ def kept_statistics(network: nn.Module) -> Iterator[None]:
         yield
     finally:
         for norm, buffers in saved:
-            norm.load_state_dict(buffers, strict=False)
+            for name, value in buffers.items():
+                norm.get_buffer(name).copy_(value)
 
 
 def batch_norms(network: nn.Module) -> list[nn.BatchNorm2d]:

@@ -114,3 +114,31 @@ def test_children_alone_are_compared_at_the_end_of_training(claim):
 
     found, drawn = CHECKS[claim].runs
     assert measured(claim, alone(found, 0.9, 0.8), alone(drawn, 0.1, 0.75)) == pytest.approx(5)
+
+
+@pytest.mark.parametrize("lead", [0.1, -0.1])
+def test_searches_among_cells_are_compared_by_hypervolume_and_by_their_best_child(lead):
+    """The best child is that of the highest score, the last of the front, and counts by its test accuracy."""
+    found = {"M-DSPn": [], "M-DSPr": []}
+    for seed in SEEDS:
+        ours = children((150, 0.5), (200 - seed, 0.6 + lead))
+        theirs = children((150, 0.5), (200, 0.6))
+        for run, evaluated, test in (("M-DSPn", ours, 0.7 + lead), ("M-DSPr", theirs, 0.7)):
+            front = evaluated.assign(test=[0.9, test])
+            found[run].append(record(run, evaluated, front=front, seed=seed))
+    assert measured("C-MDb", found["M-DSPn"][0], found["M-DSPr"][0]) == pytest.approx(100 * lead)
+    for claim in ("C-MDa", "C-MDb"):
+        verdict = evaluate(claim, found)
+        assert verdict.verdict == ("holds" if lead > 0 else "fails")
+        assert verdict.null is not None
+        assert not verdict.null.meets
+
+
+def test_cells_alone_are_compared_at_the_end_of_training():
+    def alone(run, seed, *accuracies):
+        return Fake(configs(run, "laptop", [seed])[0], tables={"accuracy": pd.DataFrame({"acc": accuracies})})
+
+    assert measured("C-MDc", alone("M-DSPf", 0, 0.9, 0.8), alone("M-DSPd", 0, 0.1, 0.75)) == pytest.approx(5)
+    records = {"M-DSPf": [alone("M-DSPf", seed, 0.8 + seed / 100) for seed in SEEDS]}
+    records["M-DSPd"] = [alone("M-DSPd", seed, 0.75) for seed in SEEDS]
+    assert evaluate("C-MDc", records).verdict == "holds"

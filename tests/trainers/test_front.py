@@ -5,16 +5,20 @@ from typing import Any
 import pytest
 from small import assert_same, through_a_file
 
+from nas_core.cells.genotype import Genotype
 from nas_core.cells.multipath import read_child
+from nas_core.cells.sizes import Size, network_counts
 from nas_core.errors import UserError
 from nas_core.trainers import build
 from nas_core.trainers.chain_child import ChainChild
 from nas_core.trainers.chain_child_settings import ChainChildConfig
-from nas_core.trainers.front import FrontSearch, Space
+from nas_core.trainers.front import FrontSearch
 from nas_core.trainers.front_settings import FrontConfig
+from nas_core.trainers.front_spaces import S1Space
 from nas_core.trainers.kinds import settings_from
 from nas_core.trainers.multipath import one_shot
 from nas_core.trainers.multipath_settings import MultiPathConfig, Paths
+from nas_core.trainers.retraining_settings import Derived, Evaluation, RetrainingConfig
 from nas_core.trainers.settings import Data, Weights
 
 SUPERNET = MultiPathConfig(
@@ -62,6 +66,30 @@ def alone(**changes: Any) -> ChainChildConfig:
     return settings.but(**changes)
 
 
+OF_CELLS = SUPERNET.but(run="cells", paths=Paths(space="DARTS of 3 cells", channels=4, most=3))
+
+
+def of_cells(**changes: Any) -> FrontConfig:
+    """A search among cells of DARTS."""
+    return config(after=OF_CELLS, run="search", **changes)
+
+
+def retrained(rule: str) -> RetrainingConfig:
+    """The last of the genotypes that the search among cells names ``rule``."""
+    return RetrainingConfig(
+        run="alone",
+        profile="test",
+        seed=3,
+        of=of_cells(),
+        cells=Derived(rule=rule),
+        data=Data(name="fashion7", train=40, test=30),
+        network=Evaluation(channels=4, layers=3, auxiliary=0.0, drop_path=0.0, cutout=0),
+        weights=Weights(lr=0.1),
+        epochs=1,
+        batch=20,
+    )
+
+
 def finished(trainer: Any) -> Any:
     while trainer.done < trainer.total:
         trainer.step()
@@ -70,9 +98,10 @@ def finished(trainer: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def needed() -> dict:
-    """The trained supernet and a search of it, by their keys."""
-    found = {SUPERNET.key(): finished(build(SUPERNET)).result()}
-    found[config().key()] = finished(FrontSearch(config(), found)).result()
+    """Two trained supernets and a search of each, by their keys."""
+    found = {training.key(): finished(build(training)).result() for training in (SUPERNET, OF_CELLS)}
+    for settings in (config(), of_cells()):
+        found[settings.key()] = finished(FrontSearch(settings, found)).result()
     return found
 
 
@@ -113,9 +142,32 @@ def test_bounds_lie_between_the_extremes(needed: dict) -> None:
     assert search.bound == least + (most - least) / 4
 
 
-@pytest.mark.parametrize("algorithm", ["NSGA-II", "random"])
-def test_a_search_resumes_after_every_generation(needed: dict, algorithm: str) -> None:
-    settings = config(algorithm=algorithm)
+def test_end_to_end_among_cells(needed: dict) -> None:
+    """Scores and costs are the child's; the front and random cells of like cost are kept as genotypes."""
+    search = FrontSearch(of_cells(), needed)
+    result = needed[of_cells().key()]
+    last = result.table("evaluated").iloc[-1]
+    child = Genotype.from_json(last["child"])
+    assert one_shot(search.supernet, [child], search.data, 1) == [last["acc"]]
+    size = Size(channels=4, layers=3, classes=10, side=7, in_channels=1)
+    assert network_counts(child, size).madds == last["madds"]
+    front, genotypes = result.table("front"), result.genotypes
+    assert [genotype.to_json() for genotype in genotypes["front"]] == front["child"].tolist()
+    assert front["acc"].is_monotonic_increasing
+    for genotype, other, madds in zip(genotypes["front"], genotypes["random"], front["madds"], strict=True):
+        assert genotype != other
+        assert network_counts(other, size).madds == pytest.approx(madds, rel=0.05)
+
+
+@pytest.mark.parametrize("rule", ["front", "random"])
+def test_the_best_cells_of_a_search_are_trained_alone(needed: dict, rule: str) -> None:
+    training = finished(build(retrained(rule), needed))
+    assert training.genotype == needed[of_cells().key()].genotypes[rule][-1]
+    assert training.result().table("network")["madds"].iloc[0] == training.fitting.counts().madds
+
+
+@pytest.mark.parametrize("settings", [config(), config(algorithm="random"), of_cells()])
+def test_a_search_resumes_after_every_generation(needed: dict, settings: FrontConfig) -> None:
     search, saved = FrontSearch(settings, needed), []
     while search.done < search.total:
         saved.append(through_a_file(search.state()))
@@ -139,7 +191,7 @@ def test_a_child_alone(needed: dict, pick: str) -> None:
     row = result.table("network").iloc[0]
     found = needed[config().key()].table("found").iloc[1]
     assert (row["child"] == found["child"]) == (pick == "found")
-    there = Space.of(config()).costs.of_child(read_child(row["child"]))
+    there = S1Space.of(config()).costs.of_child(read_child(row["child"]))
     assert there == pytest.approx(found["madds"], rel=0.05)
     assert row["madds"] > there  # digits have 8 x 8 pixels
 
@@ -159,7 +211,7 @@ def test_a_child_alone_resumes_at_every_step(needed: dict) -> None:
 
 
 def test_settings_are_read_back_and_share_what_they_must() -> None:
-    for settings in (config(), alone()):
+    for settings in (config(), alone(), of_cells(), retrained("front")):
         assert settings_from(settings.identity()) == settings
     moved = alone().but(seed=5, profile="other")
     assert moved.of.seed == moved.of.after.seed == 5
@@ -175,6 +227,7 @@ def test_settings_are_read_back_and_share_what_they_must() -> None:
     ({"crowding": (1.0, 0.0)}, "must be positive"),
     ({"algorithm": "annealing"}, "unknown search for a front 'annealing'"),
     ({"budget": 0.0}, "FrontConfig.budget"),
+    ({"after": SUPERNET.but(paths=Paths(space="S4", channels=4))}, "unknown space that run 'tiny' can search 'S4'"),
 ])  # fmt: skip
 def test_searches_that_cannot_work_are_refused(changes: dict, sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
@@ -188,6 +241,7 @@ def test_searches_that_cannot_work_are_refused(changes: dict, sentence: str) -> 
     ({"data": Data(name="digits", train=40, search=5, test=30)}, "no logits"),
     ({"batch": 41}, "a batch of 41"),
     ({"pick": "best"}, "unknown child 'best'"),
+    ({"of": of_cells()}, "chains are children of S1, not of DARTS of 3 cells"),
 ])  # fmt: skip
 def test_children_that_cannot_work_are_refused(changes: dict, sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
