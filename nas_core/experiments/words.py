@@ -8,6 +8,7 @@ from nas_core import data
 from nas_core.trainers.cell_scores import CellScoresConfig
 from nas_core.trainers.cells_alone import CellsAloneConfig
 from nas_core.trainers.chain_child_settings import ChainChildConfig
+from nas_core.trainers.chain_ranks import ChainRanksConfig
 from nas_core.trainers.chain_settings import ChainSearchConfig, ChainTrainingConfig, LatencyTerm, PredictorConfig
 from nas_core.trainers.cost_probe import CostProbeConfig
 from nas_core.trainers.detection_settings import DetectionConfig, Scenes
@@ -70,7 +71,11 @@ def method_name(config: RunConfig) -> str:
     if isinstance(config, ParallelSearchConfig):
         return f"DARTS, {LEVELS['bi-level']}"
     if isinstance(config, ChainTrainingConfig):
-        return "chains trained alone"
+        return "all chains of the space trained alone" if config.every else "chains trained alone"
+    if isinstance(config, ChainRanksConfig):
+        return f"{len(config.of)} searches beside {plural(len(config.truth), 'training')} of every chain alone"
+    if isinstance(config, ChainSearchConfig) and not config.method.update_alpha:
+        return "single paths drawn uniformly"
     if isinstance(config, PredictorConfig):
         return "a predictor of latency"
     if isinstance(config, ChainChildConfig):

@@ -15,7 +15,7 @@ from torch import Generator
 
 from nas_core.cells.chain import ChainNetwork, Choice, blocks
 from nas_core.cells.counts import multiply_adds, parameters
-from nas_core.cells.latency import codes, decoded, draw_chain, table_of, target
+from nas_core.cells.latency import codes, decoded, draw_chain, members, table_of, target
 from nas_core.data import load
 from nas_core.probes.accuracy import accuracy
 from nas_core.trainers.batches import Batches
@@ -29,6 +29,7 @@ from nas_core.trainers.streams import generators, load_states, states
 
 STREAMS = ("init", "weight_data", "augment")
 DRAWN = "drawn"  # in the place of the search that found a chain
+MEMBER = "member"
 
 
 class ChainTraining:
@@ -46,7 +47,7 @@ class ChainTraining:
         self._start()
 
     def _origins(self, needed: Mapping[str, Result]) -> dict[str, tuple[Choice, ...]]:
-        """The chains by the search that found them, or by their number among the drawn ones."""
+        """The chains by the search that found them, or by their number among the drawn ones or all members."""
         found = {}
         for search in self.config.of:
             table = needed[search.key()].tables["chain"]
@@ -54,6 +55,9 @@ class ChainTraining:
         generator = Generator().manual_seed(self.config.seed)
         for number in range(self.config.drawn):
             found[f"{DRAWN} {number}"] = draw_chain(self.target, generator)
+        if self.config.every:
+            for number, chain in enumerate(members(self.target)):
+                found[f"{MEMBER} {number}"] = chain
         return found
 
     @property
