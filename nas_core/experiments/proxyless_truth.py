@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import partial
 
-from nas_core.experiments.proxyless_chains import ALL, TABLE, TWO, AnyMethod, ChainSize, search
+from nas_core.experiments.proxyless_chains import ALL, TABLE, TWO, ChainSize, search
 from nas_core.experiments.recipe import FLOOR, Experiment
 from nas_core.trainers.chain_ranks import ChainRanksConfig
 from nas_core.trainers.chain_settings import ChainSearchConfig, ChainTrainingConfig, SearchedChain

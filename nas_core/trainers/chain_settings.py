@@ -134,6 +134,20 @@ class ChainTrainingConfig(RunConfig):
             changes["of"] = tuple(search.but(seed=changes["seed"]) for search in self.of)
         return super().but(**changes)
 
+    def identity(self) -> dict[str, Any]:
+        """As of all settings; fields that searches got after they first stood here are left out of them as well.
+
+        The field ``remedy`` of their methods is older than that, and stays.
+        """
+        content = super().identity()
+        for search, written in zip(self.of, content["of"], strict=True):
+            alone = search.identity()
+            for name in set(written) - set(alone):
+                del written[name]
+            if "entropy" not in alone["method"]:
+                written["method"].pop("entropy", None)
+        return content
+
     @property
     def steps_per_chain(self) -> int:
         """Weight steps in the training of one chain."""
