@@ -63,13 +63,20 @@ class SearchedSlot(GatedBlock):
         return [choice == held for held in self.held]
 
 
-def searched_slots(macro: Macro) -> list[GatedBlock]:
-    """The slots of ProxylessNAS: the first block is fixed, all others hold their :func:`candidates`."""
-    first, *others = macro.slots
-    found: list[GatedBlock] = [SearchedSlot(first, (FIRST,), macro.eps)]
-    for slot in others:
-        found.append(SearchedSlot(slot, candidates(slot), macro.eps))
+def searched_slots(macro: Macro, held: Sequence[Sequence[Choice]] | None = None) -> list[GatedBlock]:
+    """The slots of ProxylessNAS: the first block is fixed, all others hold their :func:`candidates`.
+
+    ``held``: what each slot holds instead.
+    """
+    found: list[GatedBlock] = []
+    for slot, choices in zip(macro.slots, held or all_candidates(macro), strict=True):
+        found.append(SearchedSlot(slot, choices, macro.eps))
     return found
+
+
+def all_candidates(macro: Macro) -> list[tuple[Choice, ...]]:
+    """What each slot of ProxylessNAS holds."""
+    return [(FIRST,), *[candidates(slot) for slot in macro.slots[1:]]]
 
 
 class ChainSupernet(ChainNetwork):
@@ -118,15 +125,17 @@ class ChainSupernet(ChainNetwork):
         return gates
 
 
-def derive_chain(prob: np.ndarray, macro: Macro) -> tuple[Choice, ...]:
+def derive_chain(
+    prob: np.ndarray, macro: Macro, held: Sequence[Sequence[Choice]] | None = None
+) -> tuple[Choice, ...]:
     """The rule of ProxylessNAS: in every slot its most probable candidate. ``prob``: (slots, candidates).
 
-    Ties go to the earlier candidate; what a slot does not hold is not looked at.
+    Ties go to the earlier candidate; what a slot does not hold is not looked at. ``held``: as of
+    :func:`searched_slots`.
     """
     one_per_slot(macro.slots, "rows of probabilities", prob)
-    found = [FIRST]
-    for slot, row in zip(macro.slots[1:], prob[1:], strict=True):
-        held = candidates(slot)
-        found.append(held[int(row[: len(held)].argmax())])
+    found = []
+    for choices, row in zip(held or all_candidates(macro), prob, strict=True):
+        found.append(choices[int(row[: len(choices)].argmax())])
     check_choices(macro, found)
     return tuple(found)

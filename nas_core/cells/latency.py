@@ -7,6 +7,7 @@ describes. Ours is measured by :mod:`nas_core.probes.latency`; the committed one
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import math
 from collections.abc import Sequence
@@ -31,12 +32,18 @@ OWN = "own"  # names the table of the machine at hand, where a person may choose
 
 @dataclass(frozen=True)
 class Target:
-    """A chain on images of ``side`` pixels, ``batch`` at a time."""
+    """A chain on images of ``side`` pixels, ``batch`` at a time.
+
+    ``choices``: what every slot may choose from, if that is not all candidates of ProxylessNAS; ``blocks_of``: the
+    chain whose blocks in a table are those of this one, if it has none of its own.
+    """
 
     macro: Macro
     side: int
     in_channels: int
     batch: int
+    choices: tuple[tuple[Choice, ...], ...] = ()
+    blocks_of: str = ""
 
     def sides(self) -> list[int]:
         """The side of the map that each slot reads, in pixels."""
@@ -49,7 +56,13 @@ class Target:
 
     def held(self, slot: int) -> tuple[Choice, ...]:
         """What a slot may choose from; the first block is fixed."""
+        if self.choices:
+            return self.choices[slot]
         return candidates(self.macro.slots[slot]) if slot else (FIRST,)
+
+    def all_held(self) -> list[tuple[Choice, ...]]:
+        """What each slot may choose from."""
+        return [self.held(slot) for slot in range(len(self.macro.slots))]
 
     def shapes(self) -> list[tuple[Slot, int]]:
         """Each slot with the side of the map that it reads: equal ones take equal time."""
@@ -66,11 +79,38 @@ TARGETS = {
     "cifar": Target(replace(PROXYLESS, stride=1), side=32, in_channels=3, batch=1),
     "imagenet": Target(PROXYLESS, side=224, in_channels=3, batch=1),
 }
+# The small chain with its strided blocks fixed and four candidates for each of the three others: 64 members.
+FEW = (Choice(3, (3,)), Choice(6, (3,)), Choice(6, (7,)), ZERO)
+FIXED = (Choice(3, (3,)),)
+MEMBERS = ((FIRST,), FIXED, FEW, FIXED, FEW, FIXED, FEW)
+SPACES = {**TARGETS, "small-64": replace(TARGETS["small"], choices=MEMBERS, blocks_of="small")}
+MOST = 4096  # members of a space that is enumerated
 
 
 def target(name: str) -> Target:
     """The chain with this name; a :class:`UserError` for any other."""
-    return TARGETS[choose("chain", name, TARGETS)]
+    return SPACES[choose("chain", name, SPACES)]
+
+
+def members(target: Target) -> list[tuple[Choice, ...]]:
+    """All members of a space, the last slot's choice changing fastest; a :class:`UserError` for too many."""
+    held = target.all_held()
+    count = math.prod(len(choices) for choices in held)
+    if count > MOST:
+        raise UserError(f"a space of {count:,} chains is not enumerated; {MOST:,} are the most.")
+    return list(itertools.product(*held))
+
+
+def one_hot(target: Target) -> Tensor:
+    """Z of all :func:`members`, (members, slots, candidates), float32; what a slot does not hold is 0."""
+    held = target.all_held()
+    widest = max(len(choices) for choices in held)
+    chains = members(target)
+    z = torch.zeros(len(chains), len(held), widest)
+    for member, chain in enumerate(chains):
+        for slot, choice in enumerate(chain):
+            z[member, slot, held[slot].index(choice)] = 1
+    return z
 
 
 def draw_chain(target: Target, generator: Generator) -> tuple[Choice, ...]:
@@ -184,6 +224,7 @@ class LatencyTable:
         return float(blocks.loc[(slot, choice)])
 
     def _part(self, name: str, part: str) -> pd.DataFrame:
+        name = target(name).blocks_of or name
         found = self.rows[(self.rows["chain"] == name) & (self.rows["part"] == part)]
         if found.empty:
             raise UserError(f"the table of latencies has no {part} of the chain {name!r}; measure it: make latency")

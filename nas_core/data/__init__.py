@@ -68,6 +68,16 @@ def _shuffled() -> Source:
     return Source(f"{source.title} with shuffled labels", splits, source.mean, source.std)
 
 
+def _half(second: bool) -> Source:
+    """The first or the second half of the training images of fashion7, for runs that are to share none."""
+    source = _source(SOURCES["fashion7"])
+    train = source.splits["train"]
+    middle = len(train) // 2
+    part = train[middle:] if second else train[:middle]
+    title = f"{'the other' if second else 'one'} half of {source.title}"
+    return Source(title, source.splits | {"train": part}, source.mean, source.std)
+
+
 def _digits() -> Source:
     from sklearn.datasets import load_digits
 
@@ -104,6 +114,8 @@ _OWN: dict[str, Callable[[], Source]] = {
     "fashion14": lambda: _fashion(1),
     "fashion7": lambda: _fashion(2),
     "fashion7-shuffled": _shuffled,
+    "fashion7-one": lambda: _half(second=False),
+    "fashion7-other": lambda: _half(second=True),
     "digits": _digits,
     "cifar10": _cifar10,
 }

@@ -47,6 +47,7 @@ class ChainSize:
     alpha_lr: float
     reference: float  # microseconds for a batch
     samples: int = 10  # networks drawn for a step of REINFORCE
+    label_smoothing: float = 0.0  # in the loss of the weights
     data: str = "fashion7"
 
 
@@ -83,6 +84,7 @@ def search(size: ChainSize, method: AnyMethod, latency: LatencyTerm | None = Non
         interval=size.interval,
         batch=size.batch,
         search_batch=size.search_batch,
+        label_smoothing=size.label_smoothing,
     )
 
 
@@ -181,6 +183,7 @@ PAPER = ChainSize(
     w_decay=4e-5,
     alpha_lr=1e-3,
     reference=10_000.0,
+    label_smoothing=0.1,
     data="cifar10",
 )
 SIZES = {"smoke": SMOKE, "laptop": LAPTOP, "paper": PAPER}

@@ -11,6 +11,7 @@ from nas_core.cells.mixpath import AFTER_PROJECTION, AFTER_SUM, NEVER
 from nas_core.trainers.cell_scores import CellScoresConfig
 from nas_core.trainers.cells_alone import CellsAloneConfig
 from nas_core.trainers.chain_child_settings import ChainChildConfig
+from nas_core.trainers.chain_ranks import ChainRanksConfig
 from nas_core.trainers.chain_settings import ChainSearchConfig, ChainTrainingConfig, LatencyTerm, PredictorConfig
 from nas_core.trainers.cost_probe import CostProbeConfig
 from nas_core.trainers.detection_settings import Coco, DetectionConfig, Scenes
@@ -138,7 +139,6 @@ def called(kind: type[RunConfig], words: str) -> None:
 
 called(ControllerConfig, "ENAS")
 called(RetrainingConfig, "retraining")
-called(ChainTrainingConfig, "chains trained alone")
 called(PredictorConfig, "a predictor of latency")
 called(CellsAloneConfig, "every cell alone")
 called(ParallelSearchConfig, f"DARTS, {LEVELS['bi-level']}")
@@ -186,7 +186,19 @@ def _(config: CostProbeConfig) -> list[str]:
 def _(config: ChainSearchConfig) -> str:
     if isinstance(config.latency, LatencyTerm):
         return f"ProxylessNAS with latency in its loss, {config.latency.form}"
+    if not config.method.update_alpha:
+        return "single paths drawn uniformly"
     return in_search(config.method)
+
+
+@method_name.register
+def _(config: ChainTrainingConfig) -> str:
+    return "all chains of the space trained alone" if config.every else "chains trained alone"
+
+
+@method_name.register
+def _(config: ChainRanksConfig) -> str:
+    return f"{len(config.of)} searches beside {plural(len(config.truth), 'training')} of every chain alone"
 
 
 @method_name.register

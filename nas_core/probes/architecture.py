@@ -14,3 +14,8 @@ def probabilities(logits: Tensor) -> Tensor:
 def entropy(prob: Tensor) -> Tensor:
     """Entropy of every edge's distribution in nats (SNAS Fig. 4): (..., ops) -> (...)."""
     return -torch.xlogy(prob, prob).sum(-1)
+
+
+def entropy_gradient(prob: Tensor) -> Tensor:
+    """dH/da of every edge's entropy by its logits: -p^k (log p^k + H). (..., ops) in and out."""
+    return -torch.xlogy(prob, prob) - prob * entropy(prob).unsqueeze(-1)

@@ -11,6 +11,7 @@ from torch import Generator, Tensor
 
 from nas_core.cells.supernet import Supernet
 from nas_core.errors import UserError
+from nas_core.probes.architecture import entropy_gradient, probabilities
 from nas_core.relaxations import RELAXATIONS, keep_others
 from nas_core.relaxations.remedies import among_operations, centred_in_cell
 from nas_core.relaxations.resource import PENALTIES, expected, reparametrised, score
@@ -88,6 +89,7 @@ class Architecture:
         """REINFORCE: dL/da = -(1/M) sum_m (R_m - b) grad_a log p(Z_m); moves the baseline b first, as released.
 
         So the rewards are part of their own baseline: on the first step the gradient is M / (M - 1) times too small.
+        The entropy H of the architecture, if it has a weight, adds its exact part, -weight dH/da.
         """
         assert isinstance(self.method, Reinforce)
         mean = sum(rewards) / len(rewards)
@@ -98,7 +100,10 @@ class Architecture:
             # In float64: what cancels in the sum would otherwise leave rounding that Adam blows up to whole steps.
             cost = torch.full_like(z, self.baseline - reward, dtype=torch.float64)
             gradients.append(self._gradient(a.double(), z.double(), cost, temperature))
-        return torch.stack(gradients).mean(0)
+        gradient = torch.stack(gradients).mean(0)
+        if self.method.entropy:
+            gradient = gradient - self.method.entropy * entropy_gradient(probabilities(a))
+        return gradient
 
     def step(self, a: Tensor, gradient: Tensor) -> None:
         """Adam with ``gradient``; logits outside the restricted ``a`` keep their values and probabilities."""

@@ -12,10 +12,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from nas_core.cells.chain_supernet import ChainSupernet, derive_chain, searched_slots
-from nas_core.cells.latency import codes, table_of, target
+from nas_core.cells.latency import codes, one_hot, table_of, target
 from nas_core.data import load
 from nas_core.probes.architecture import entropy, probabilities
 from nas_core.relaxations.latency import FORMS, discounted, expected_latency, with_latency
@@ -23,6 +25,7 @@ from nas_core.trainers.architecture import Architecture
 from nas_core.trainers.batches import Batches
 from nas_core.trainers.chain_settings import ChainSearchConfig
 from nas_core.trainers.gradients import averaged
+from nas_core.trainers.hypergradient import statistics
 from nas_core.trainers.journal import Journal
 from nas_core.trainers.methods import Reinforce
 from nas_core.trainers.optimiser import WeightOptimiser
@@ -51,7 +54,7 @@ class ChainObserver:
     """What is recorded by epoch: probabilities, entropies, expected latency, and the chain that argmax derives."""
 
     def __init__(self, config: ChainSearchConfig, latency: Tensor, constant: float) -> None:
-        self.macro = target(config.network.name).macro
+        self.space = target(config.network.name)
         self.latency, self.constant = latency, constant
         self.journal = Journal()
 
@@ -65,7 +68,7 @@ class ChainObserver:
         """Masked logits, (1, slots, candidates), at the start and after every epoch."""
         prob = probabilities(logits)
         self.journal.add_arrays({"prob": prob, "arch_entropy": entropy(prob)})
-        derived = derive_chain(prob[0].numpy(), self.macro)
+        derived = derive_chain(prob[0].numpy(), self.space.macro, self.space.all_held())
         expected = expected_latency(logits[0].double(), self.latency, self.constant)
         epoch = len(self.journal.rows.get("chain", []))
         self.journal.add_row("chain", epoch=epoch, choices=codes(derived), expected_us=expected.item())
@@ -95,11 +98,11 @@ class ChainSearch(Search):
         self.chain = config
         self.generators = generators(config.seed, STREAMS)
         self.data = load(config.data.name, seed=config.seed, **config.data.model_dump(exclude={"name"}))
-        macro, table = target(config.network.name).macro, table_of(config.table)
+        space, table = target(config.network.name), table_of(config.table)
         self.latency, self.constant = table.of_slots(config.network.name), table.constant(config.network.name)
         supernet = ChainSupernet(
-            macro,
-            searched_slots(macro),
+            space.macro,
+            searched_slots(space.macro, space.all_held()),
             classes=self.data.source.classes,
             in_channels=self.data.channels,
             generator=self.generators["init"],
@@ -118,6 +121,7 @@ class ChainSearch(Search):
         self.period = self.steps_per_epoch = config.steps_per_epoch
         self.total = config.epochs * self.steps_per_epoch
         self.observer.see_architecture(self.masked_logits())
+        self._enumerate()
 
     def learns(self) -> bool:
         """Whether the logits take a step before the weight step that comes next."""
@@ -129,10 +133,35 @@ class ChainSearch(Search):
         if self.learns():
             self._learn(self._search_batch())
         draw = self._draw_from(self.masked_logits(), "gates")
-        loss = self._forward(self._train_batch(), draw)
+        loss = self._loss_of_weights(self._train_batch(), draw)
         weight_gradients, _ = self._measure(loss, draw, self._learning_weights(), weights_half=True)
         self.optimiser.step(weight_gradients)
         return loss.item()
+
+    def _loss_of_weights(self, train: Batch, draw: Draw) -> Tensor:
+        """The loss of the drawn network, with smoothed labels where the settings say so."""
+        logits = self.model(*self._arguments(train, draw, "gates"))
+        return F.cross_entropy(logits, train.labels, label_smoothing=self.chain.label_smoothing)
+
+    def _close_epoch(self) -> None:
+        super()._close_epoch()
+        self._enumerate()
+
+    def _enumerate(self) -> None:
+        """Which search images every member classifies rightly with the shared weights: (members, images).
+
+        In one pass for each, by the batch statistics of all search images, as a reward is by those of its batch; the
+        search goes on as if nothing had been looked at.
+        """
+        if self.epoch not in self.chain.enumerated:
+            return
+        images, labels = self.data.batch("search", torch.arange(self.chain.data.search), self.config.device)
+        hits = []
+        with torch.no_grad():
+            for z in one_hot(target(self.chain.network.name)):
+                logits = functional_call(self.model, statistics(self.model), (images, self.gates(z[None])))
+                hits.append(logits.argmax(1) == labels)
+        self.observer.journal.add_arrays({"hits": torch.stack(hits).cpu()})
 
     def _learn(self, search: Batch) -> None:
         """A step of the logits."""

@@ -6,14 +6,15 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from nas_core.cells.latency import TARGETS
+from nas_core.cells.latency import SPACES, members, target
 from nas_core.errors import UserError
 from nas_core.trainers.known import settings_if_json
 from nas_core.trainers.methods import ProxylessNAS, Reinforce
-from nas_core.trainers.settings import TAG, Alpha, Data, RunConfig, Settings, Weights, one_of
+from nas_core.trainers.settings import TAG, Alpha, Data, RunConfig, Settings, Weights, added, one_of
 
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{12}$", description="names the table of latencies by its content")]
-ChainName = Annotated[str, one_of("chain", TARGETS), Field(description="the chain, as its table of latencies names it")]
+ChainName = Annotated[str, one_of("chain", SPACES), Field(description="the chain, as its table of latencies names it")]
+Smoothing = Annotated[float, Field(ge=0, lt=1)]
 
 
 class LatencyTerm(Settings):
@@ -57,6 +58,10 @@ class ChainSearchConfig(RunConfig):
     interval: int = Field(gt=0, description="steps of the weights for one of the logits")
     batch: int = Field(gt=0, description="images a step of the weights; an incomplete last batch is dropped")
     search_batch: int = Field(gt=0, description="images a step of the logits")
+    label_smoothing: Smoothing = added(0.0, implied=0.0, description="of the labels in the loss of the weights")
+    enumerated: tuple[int, ...] = added(
+        (), implied=(), description="epochs after which all members are scored by the shared weights"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -69,6 +74,10 @@ class ChainSearchConfig(RunConfig):
             raise UserError(f"run {self.run!r}: the warm-up must leave some of the {self.epochs} epochs")
         if self.data.train < self.batch or self.data.search < self.search_batch:
             raise UserError(f"run {self.run!r}: a batch needs at least as many images as it has, in either half")
+        if self.enumerated:
+            members(target(self.network.name))  # refuses a space that is too large
+        if not all(0 <= epoch <= self.epochs for epoch in self.enumerated):
+            raise UserError(f"run {self.run!r}: members are scored after epochs 0 to {self.epochs}")
         return self
 
     @property
@@ -79,7 +88,7 @@ class ChainSearchConfig(RunConfig):
     def cost(self) -> float:
         """Steps times images times passes times slots."""
         passes = 3.0 + self.method.samples if isinstance(self.method, Reinforce) else 5.0
-        slots = len(TARGETS[self.network.name].macro.slots)
+        slots = len(target(self.network.name).macro.slots)
         return passes * slots * self.epochs * self.steps_per_epoch * self.batch
 
 
@@ -99,14 +108,17 @@ class ChainTrainingConfig(RunConfig):
     network: SearchedChain = Field(description="the space of all of them")
     table: Digest
     drawn: int = Field(0, ge=0, description="chains drawn uniformly from the space, and trained as well")
+    every: bool = added(False, implied=False, description="all chains of the space are trained")
     weights: Weights = Field(description="optimiser of each chain; the cosine spans its training")
     epochs: int = Field(gt=0, description="passes over the training images for each chain")
     batch: int = Field(gt=0, description="images a step; an incomplete last batch is dropped")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if not self.of and not self.drawn:
+        if not self.of and not self.drawn and not self.every:
             raise UserError(f"run {self.run!r}: there is nothing to train; give searches 'of', or a number 'drawn'")
+        if self.every:
+            members(target(self.network.name))  # refuses a space that is too large
         for search in self.of:
             if search.network != self.network:
                 raise UserError(f"run {self.run!r}: {search.run} searches another chain than {self.network.name!r}")
@@ -122,6 +134,20 @@ class ChainTrainingConfig(RunConfig):
             changes["of"] = tuple(search.but(seed=changes["seed"]) for search in self.of)
         return super().but(**changes)
 
+    def identity(self) -> dict[str, Any]:
+        """As of all settings; fields that searches got after they first stood here are left out of them as well.
+
+        The field ``remedy`` of their methods is older than that, and stays.
+        """
+        content = super().identity()
+        for search, written in zip(self.of, content["of"], strict=True):
+            alone = search.identity()
+            for name in set(written) - set(alone):
+                del written[name]
+            if "entropy" not in alone["method"]:
+                written["method"].pop("entropy", None)
+        return content
+
     @property
     def steps_per_chain(self) -> int:
         """Weight steps in the training of one chain."""
@@ -129,8 +155,9 @@ class ChainTrainingConfig(RunConfig):
 
     def cost(self) -> float:
         """Steps times images times passes times slots."""
-        slots = len(TARGETS[self.network.name].macro.slots)
-        return 2.0 * (len(self.of) + self.drawn) * self.steps_per_chain * self.batch * slots
+        slots = len(target(self.network.name).macro.slots)
+        every = len(members(target(self.network.name))) if self.every else 0
+        return 2.0 * (len(self.of) + self.drawn + every) * self.steps_per_chain * self.batch * slots
 
 
 class PredictorConfig(RunConfig):

@@ -11,13 +11,14 @@ from collections.abc import Mapping
 from torch import Generator
 
 from nas_core.cells.chain import ChainNetwork, Choice, blocks
-from nas_core.cells.latency import codes, decoded, draw_chain, table_of, target
+from nas_core.cells.latency import codes, decoded, draw_chain, members, table_of, target
 from nas_core.trainers.chain_settings import ChainTrainingConfig
 from nas_core.trainers.fitting import Fitting, FromScratch
 from nas_core.trainers.result import Result
 
 STREAMS = ("init", "weight_data", "augment")
 DRAWN = "drawn"  # in the place of the search that found a chain
+MEMBER = "member"
 
 
 class ChainTraining(FromScratch):
@@ -35,7 +36,7 @@ class ChainTraining(FromScratch):
         super().__init__(config, STREAMS, networks=len(self.chains))
 
     def _origins(self, config: ChainTrainingConfig, needed: Mapping[str, Result]) -> dict[str, tuple[Choice, ...]]:
-        """The chains by the search that found them, or by their number among the drawn ones."""
+        """The chains by the search that found them, or by their number among the drawn ones or all members."""
         found = {}
         for search in config.of:
             table = needed[search.key()].tables["chain"]
@@ -43,6 +44,9 @@ class ChainTraining(FromScratch):
         generator = Generator().manual_seed(config.seed)
         for number in range(config.drawn):
             found[f"{DRAWN} {number}"] = draw_chain(self.target, generator)
+        if config.every:
+            for number, chain in enumerate(members(self.target)):
+                found[f"{MEMBER} {number}"] = chain
         return found
 
     def begin(self, number: int) -> Fitting:

@@ -11,6 +11,7 @@ from nas_core.trainers import (  # noqa: F401 - defines the package's own kinds
     cell_scores,
     cells_alone,
     chain_child_settings,
+    chain_ranks,
     chain_settings,
     cost_probe,
     detection_settings,

@@ -244,6 +244,7 @@ class Reinforce(Learned):
     method: Annotated[Literal["Reinforce"], TAG] = "Reinforce"
     samples: int = Field(10, gt=0, description="networks drawn for a step")
     baseline_momentum: float = Field(0.99, ge=0, le=1, description="way of the baseline to the mean reward")
+    entropy: float = added(0.0, implied=0.0, ge=0, description="weight of the entropy in what the logits climb")
 
 
 AnyMethod = Annotated[

@@ -1,0 +1,230 @@
+"""Claims of our own on ProxylessNAS where the ground truth is known: what is found, and what REINFORCE needs.
+
+The ground truth of a chain is its mean test accuracy over trainings of it alone, in points. A lead is the ground truth
+of a found chain minus the mean of all chains of the space: what a search adds to choosing at random.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from nas_core.cells.latency import one_hot, target
+from nas_core.claims.check import check
+from nas_core.claims.nulls import DRAWS, Exchanged, Outcome, Sample, summary
+from nas_core.claims.seeds import estimate
+from nas_core.experiments.proxyless_truth import RANKS, REWARDED, SCORED, SPACE
+from nas_core.probes.rewards import Estimator, cosines, found, noise, walk
+from nas_core.runs import Record
+
+REPLICAS = 32  # walks of a seed of the shared weights
+LAST = -1  # of the epochs after which all chains are scored
+USED = REWARDED["laptop"]
+FIRST = Estimator(images=USED.search_batch, samples=USED.samples)  # as in 18_proxyless_chains
+STEPS = (USED.epochs - USED.warm_up) * (USED.train // USED.batch) // USED.interval
+
+
+def truth(record: Record) -> pd.Series:
+    """The ground truth of every member, in points."""
+    return 100 * record.table("truth").groupby("member")["test"].mean()
+
+
+def multiply_adds(record: Record) -> pd.Series:
+    """Of every member, for an image."""
+    return record.table("truth").groupby("member")["madds"].first()
+
+
+def by_truth_seed(record: Record) -> np.ndarray:
+    """Test accuracies in points, (members, seeds of the ground truth)."""
+    table = record.table("truth").pivot_table(index="member", columns="truth_seed", values="test")
+    return 100 * table.to_numpy(dtype=float)
+
+
+def ceiling(accuracies: np.ndarray) -> float:
+    """Mean Kendall's tau of two seeds of the ground truth; ``accuracies``: (members, seeds)."""
+    pairs = combinations(accuracies.T, 2)
+    return float(np.mean([tau(one, other) for one, other in pairs]))
+
+
+def tau(one: np.ndarray | pd.Series, other: np.ndarray | pd.Series) -> float:
+    """Kendall's tau-b; 0 where one of them has equal values only."""
+    value = stats.kendalltau(np.asarray(one, dtype=float), np.asarray(other, dtype=float)).statistic
+    return 0.0 if np.isnan(value) else float(value)
+
+
+def found_by(record: Record, search: str) -> int:
+    """The member that a search ends with."""
+    return int(record.table("found").set_index("search").loc[search, "member"])
+
+
+def probability(record: Record, search: str) -> pd.Series:
+    """The probability that a search ends with for every member."""
+    table = record.table("members")
+    return table[table["search"] == search].set_index("member")["probability"]
+
+
+def scores(record: Record, epoch: int) -> pd.Series:
+    """One-shot accuracies of all members, shares, by weights trained on paths drawn uniformly for so many epochs."""
+    table = record.table("scores")
+    return table[(table["search"] == SCORED) & (table["epoch"] == epoch)].set_index("member")["score"]
+
+
+def last_scores(record: Record) -> pd.Series:
+    """Those of the last epoch that has some."""
+    return scores(record, int(record.table("scores")["epoch"].max()))
+
+
+def lead(record: Record, member: int) -> float:
+    """The ground truth of a member minus the mean of all, in points."""
+    values = truth(record)
+    return float(values[member] - values.mean())
+
+
+@dataclass(frozen=True)
+class AnyMember:
+    """A chain drawn at random takes the place of the found one, :data:`DRAWS` times."""
+
+    words: str = "a random chain in its place"
+    runs: tuple[str, ...] = ()
+
+    def outcome(self, sample: Sample) -> Outcome | None:
+        """The mean over draws of the estimate over seeds."""
+        rng = np.random.default_rng(0)
+        leads = [truth(record).to_numpy() - truth(record).mean() for record in sample.of_runs[0]]
+        drawn = []
+        for _ in range(DRAWS):
+            numbers = [rng.choice(of_seed) for of_seed in leads]
+            drawn.append(estimate(np.array(numbers), sample.statistic))
+        return summary(np.array(drawn), sample)
+
+
+@dataclass(frozen=True)
+class ShuffledMembers:
+    """The order of the members in one seed of the ground truth says nothing about that in another."""
+
+    words: str = "chains shuffled in every training"
+    runs: tuple[str, ...] = ()
+
+    def outcome(self, sample: Sample) -> Outcome | None:
+        """The mean over draws; all searches share the ground truth, so one record stands for all."""
+        rng = np.random.default_rng(0)
+        accuracies = by_truth_seed(sample.of_runs[0][0])
+        drawn = [ceiling(rng.permuted(accuracies, axis=0)) for _ in range(DRAWS)]
+        return summary(np.array(drawn), sample)
+
+
+@check("C-GT1a", RANKS, null=ShuffledMembers())
+def trainings_agree(record: Record) -> float:
+    """Mean Kendall's tau of two seeds of the ground truth."""
+    return ceiling(by_truth_seed(record))
+
+
+@check("C-GT1b", RANKS, null=AnyMember())
+def two_paths_lead(record: Record) -> float:
+    """Lead of the chain that two paths find, in points."""
+    return lead(record, found_by(record, "N-GT-two-r"))
+
+
+@check("C-GT1c", RANKS, null=AnyMember())
+def all_paths_lead(record: Record) -> float:
+    """Of the chain that all paths find."""
+    return lead(record, found_by(record, "N-GT-all-r"))
+
+
+@check("C-GT1d", RANKS, null=AnyMember())
+def reinforce_leads(record: Record) -> float:
+    """Of the chain that REINFORCE finds as in 18_proxyless_chains."""
+    return lead(record, found_by(record, "N-GT-rl-r"))
+
+
+@check("C-GT1e", RANKS, null=AnyMember())
+def better_reinforce_leads(record: Record) -> float:
+    """Of the chain that REINFORCE finds with more networks a step."""
+    return lead(record, found_by(record, "N-GT-rlb-r"))
+
+
+@check("C-GT1f", RANKS, null=Exchanged("search and count exchanged"))
+def search_ranks_better_than_a_count(record: Record) -> float:
+    """Kendall's tau with the ground truth: of the probabilities of two paths minus that of multiply-adds."""
+    values = truth(record)
+    return tau(probability(record, "N-GT-two-r"), values) - tau(multiply_adds(record), values)
+
+
+# ------------------------------------------------------------------------------------------------ REINFORCE
+
+
+def start() -> np.ndarray:
+    """Equal logits of the space, (slots, candidates), -inf where a slot has no such candidate."""
+    z = all_z()
+    return np.where(z.any(0), 0.0, -np.inf)
+
+
+@lru_cache(maxsize=1)
+def all_z() -> np.ndarray:
+    """Z of every member, (members, slots, candidates)."""
+    return one_hot(target(SPACE)).double().numpy()
+
+
+def hits(record: Record, place: int = LAST) -> np.ndarray:
+    """Which images every member classifies rightly, (members, images), at one of the epochs that have it."""
+    return record.array("hits")[place]
+
+
+def reached(record: Record, settings: Estimator, steps: int = STEPS, place: int = LAST) -> np.ndarray:
+    """The members that walks of REINFORCE from equal logits end with while the weights rest, (REPLICAS,)."""
+    logits = np.broadcast_to(start(), (REPLICAS, *start().shape))
+    rng = np.random.default_rng(record.config.seed)
+    return found(walk(logits, all_z(), hits(record, place), settings, steps, rng), all_z())
+
+
+def closed(values: np.ndarray, members: np.ndarray) -> float:
+    """Mean share of the way from the mean of ``values``, (members,), to the best that the given members are."""
+    gap = values.max() - values.mean()
+    return float((values[members].mean() - values.mean()) / gap) if gap else 0.0
+
+
+def share(record: Record, settings: Estimator, steps: int = STEPS, place: int = LAST) -> float:
+    """:func:`closed` in the reward itself."""
+    return closed(hits(record, place).mean(1), reached(record, settings, steps, place))
+
+
+def ratio_of_noises(record: Record, settings: Estimator = FIRST) -> float:
+    """log10 of the noise of the draw over that of the images, in a first step from equal logits."""
+    parts = noise(start(), all_z(), hits(record), settings.images, np.random.default_rng(0))
+    return float(np.log10(parts.of_draw / settings.samples / parts.of_images))
+
+
+def straightness(record: Record, settings: Estimator) -> float:
+    """Mean cosine of a first step with the exact gradient."""
+    return float(cosines(start(), all_z(), hits(record), settings, np.random.default_rng(0)).mean())
+
+
+@check("C-GT2c", SCORED, null=Exchanged("the two noises exchanged"))
+def draw_is_noisier(record: Record) -> float:
+    """log10 of the two noises at the first settings."""
+    return ratio_of_noises(record)
+
+
+@check("C-GT2d", SCORED, null=Exchanged("networks and images exchanged"))
+def networks_before_images(record: Record) -> float:
+    """Mean cosine with four times the networks minus that with four times the images."""
+    networks = Estimator(FIRST.images, 4 * FIRST.samples)
+    images = Estimator(4 * FIRST.images, FIRST.samples)
+    return straightness(record, networks) - straightness(record, images)
+
+
+@check("C-GT2e", SCORED, null=Exchanged("the two baselines exchanged"))
+def own_batch_as_baseline(record: Record) -> float:
+    """Share of the way to the best reward: with the mean of the batch as baseline, minus that with a slow average."""
+    return share(record, FIRST) - share(record, Estimator(FIRST.images, FIRST.samples, momentum=0.1))
+
+
+@check("C-GT2f", RANKS, null=Exchanged("the two settings exchanged"))
+def better_reinforce_finds_better(record: Record) -> float:
+    """Ground truth of the chain that REINFORCE finds with more networks a step, minus that with fewer, in points."""
+    return lead(record, found_by(record, "N-GT-rlb-r")) - lead(record, found_by(record, "N-GT-rl-r"))
