@@ -1,8 +1,9 @@
 """Runs of the study of robustness: where the patterns P1, P2 and P3 show, one setting changed at a time.
 
 Three groups of runs, all of them small. The *map*: DSNAS (for P1 and P2) and bi-level DARTS (for P3) in the cell of two
-intermediate nodes, each varied in the same ways. The *dose*: SNAS in the whole cell at five learning rates of the
-weights. The *length*: reduced DARTS with the paper's travel of the logits and more, with and without weight decay.
+intermediate nodes, each varied in the same ways. The *dose*: SNAS in the whole cell, and the two searches of the map,
+at five learning rates of the weights. The *length*: reduced DARTS with the paper's travel of the logits and more, with
+and without weight decay.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """Remedies for the bias of `none`: what the logits may learn from the costs without learning the common level.
 
 The expected step of the wiring paper (Sec. 4) is E[dL/da^k] = p^k (C^k - sum_m p^m C^m), where the cost of none is 0.
-Add a constant c to the costs of all operations of a cell, and none moves by -p^none (1 - p^none) c though nothing was
-said about which operation is better. The last cell's costs sum to L - H (Theorem 2), so that this common level is
-positive early in training, and on images that the weights do not know. The remedies here are ours, not the paper's.
+Add a constant c to the costs of all operations of a cell, and the gradient of none changes by -p^none (1 - p^none) c,
+though nothing was said about which operation is better: descent raises its logit. The last cell's costs sum to L - H
+(Theorem 2), so that this common level is positive early in training, and on images that the weights do not know. The
+remedies here are ours, not the paper's.
 
 All tensors are (cell types, edges, ops) and ``none`` is the position of that candidate, unless said otherwise.
 """
