@@ -224,7 +224,8 @@ class LatencyTable:
         return float(blocks.loc[(slot, choice)])
 
     def _part(self, name: str, part: str) -> pd.DataFrame:
-        name = target(name).blocks_of or name
+        if name in SPACES:
+            name = SPACES[name].blocks_of or name
         found = self.rows[(self.rows["chain"] == name) & (self.rows["part"] == part)]
         if found.empty:
             raise UserError(f"the table of latencies has no {part} of the chain {name!r}; measure it: make latency")
