@@ -1,7 +1,9 @@
 """ProxylessNAS: the law of the gates, BinaryConnect, two paths and REINFORCE against enumeration."""
 
 import itertools
+from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -29,31 +31,39 @@ ONE_HOTS = torch.eye(3, dtype=torch.float64)
 @given(SHAPES, st.integers(0, 100))
 def test_property_binary_connect_is_the_softmax_jacobian(shape: tuple[int, int, int], seed: int) -> None:
     """sum_j g_j p_j (delta_ij - p_i), summed as printed, = (diag(p) - p p^T) g = ours; Z itself has no say."""
-    a, g = random(*shape, seed=seed), random(*shape, seed=seed + 1)
-    p, ops = a.softmax(-1), shape[-1]
-    printed = sum(g[..., j, None] * p[..., j, None] * (torch.eye(ops)[j] - p) for j in range(ops))
-    matrix = torch.diag_embed(p) - p[..., None] * p[..., None, :]
-    ours = binary_gradient(a, one_hot_draw(a, generator(seed), 1.0), g, 1.0)
-    assert (ours - printed).abs().max() < 1e-14
-    assert (ours - (matrix @ g[..., None]).squeeze(-1)).abs().max() < 1e-14
-
-
-def bias(a: Tensor, loss: object) -> tuple[Tensor, Tensor]:
-    """The mean BinaryConnect gradient over the three gates, and the derivative of the expected loss sum p_k L(e_k)."""
-    mean, a = torch.zeros(3, dtype=torch.float64), a.clone().requires_grad_()
+    a = random(*shape, seed=seed)
+    g = random(*shape, seed=seed + 1)
     p = a.softmax(-1)
-    (truth,) = torch.autograd.grad(sum(p[k] * loss(e) for k, e in enumerate(ONE_HOTS)), a)
-    for k, e in enumerate(ONE_HOTS):
+    printed = torch.zeros_like(p)
+    for j, delta in enumerate(torch.eye(shape[-1])):
+        printed += g[..., [j]] * p[..., [j]] * (delta - p)
+    jacobian = torch.diag_embed(p) - p[..., None] * p[..., None, :]
+    product = (jacobian @ g[..., None]).squeeze(-1)
+    z = one_hot_draw(a, generator(seed), 1.0)
+    ours = binary_gradient(a, z, g, 1.0)
+    assert (ours - printed).abs().max() < 1e-14
+    assert (ours - product).abs().max() < 1e-14
+
+
+def bias(a: Tensor, loss: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+    """The mean BinaryConnect gradient over the three gates, and the derivative of the expected loss sum p_k L(e_k)."""
+    logits = a.clone().requires_grad_()
+    losses = torch.stack([loss(e) for e in ONE_HOTS])
+    (truth,) = torch.autograd.grad(logits.softmax(-1) @ losses, logits)
+    mean = torch.zeros(3, dtype=torch.float64)
+    for p, e in zip(a.softmax(-1), ONE_HOTS, strict=True):
         z = e.clone().requires_grad_()
         (cost,) = torch.autograd.grad(loss(z), z)
-        mean = mean + p[k].detach() * binary_gradient(a.detach(), e, cost, 1.0)
+        mean += p * binary_gradient(a, e, cost, 1.0)
     return mean, truth
 
 
 @pytest.mark.claim("T-P4", "T-P4b", "C-N10b", "C-N10c")
 @given(st.integers(0, 100))
 def test_property_binary_connect_is_exact_for_a_linear_loss_only(seed: int) -> None:
-    a, c, m = random(3, seed=seed), random(3, seed=seed + 1), random(3, 3, seed=seed + 2)
+    a = random(3, seed=seed)
+    c = random(3, seed=seed + 1)
+    m = random(3, 3, seed=seed + 2)
     mean, truth = bias(a, lambda z: c @ z)
     assert (mean - truth).abs().max() < 1e-14
     mean, truth = bias(a, lambda z: (m @ z).square().sum())
@@ -77,11 +87,14 @@ def test_exact_pairs_are_drawn_without_replacement() -> None:
     assert (pair.isfinite().sum(-1) == 2).all()
     assert torch.equal(pair[pair.isfinite()], many[pair.isfinite()])
     p = a.softmax(-1).flatten()
-    pairs = list(itertools.combinations(range(5), 2))
-    observed = [int((pair.isfinite()[..., i] & pair.isfinite()[..., j]).sum()) for i, j in pairs]
-    expected = [float(p[i] * p[j] * (1 / (1 - p[i]) + 1 / (1 - p[j]))) for i, j in pairs]
+    chosen = pair.isfinite()
+    observed, expected = [], []
+    for i, j in itertools.combinations(range(5), 2):
+        observed.append(int((chosen[..., i] & chosen[..., j]).sum()))
+        either_order = 1 / (1 - p[i]) + 1 / (1 - p[j])
+        expected.append(float(p[i] * p[j] * either_order))
     assert sum(expected) == pytest.approx(1)
-    assert stats.chisquare(observed, [n * e for e in expected]).pvalue > 1e-3
+    assert stats.chisquare(observed, n * np.array(expected)).pvalue > 1e-3
     active = one_hot_draw(pair, draw, 1.0).argmax(-1)
     q = pair.softmax(-1)
     for k in range(5):
@@ -99,8 +112,9 @@ def test_property_rescaling_keeps_all_other_probabilities(shape: tuple[int, int,
     assert (p - q)[~pair].abs().sum() < 1e-14
     assert ((p - q) * pair).sum(-1).abs().max() < 1e-14
     assert torch.equal(new[~pair], old[~pair])
-    odds = [(a.masked_fill(~pair, -torch.inf)).softmax(-1) for a in (new, old + change)]
-    torch.testing.assert_close(*odds, rtol=1e-12, atol=1e-14)
+    kept = new.masked_fill(~pair, -torch.inf).softmax(-1)
+    wanted = (old + change).masked_fill(~pair, -torch.inf).softmax(-1)
+    torch.testing.assert_close(kept, wanted, rtol=1e-12, atol=1e-14)
 
 
 def test_a_pair_of_an_edge_with_fewer_operations() -> None:
@@ -119,10 +133,12 @@ def test_exact_two_path_is_binary_on_the_pair() -> None:
     """The BinaryConnect formula over the pair with q = p / (p_i + p_j), zero elsewhere."""
     a, cost = random(1, 6, 8, seed=5), random(1, 6, 8, seed=6)
     pair = two_paths(a, generator(3))
-    ours = RELAXATIONS["two-path"].logit_gradient(pair, one_hot_draw(pair, generator(4), 1.0), cost, 1.0)
+    z = one_hot_draw(pair, generator(4), 1.0)
+    ours = RELAXATIONS["two-path"].logit_gradient(pair, z, cost, 1.0)
     for e, row in enumerate(pair[0].isfinite()):
         i, j = row.nonzero().flatten().tolist()
-        q = a[0, e, i].exp() / (a[0, e, i].exp() + a[0, e, j].exp())
+        weights = a[0, e].exp()
+        q = weights[i] / (weights[i] + weights[j])
         expected = torch.zeros(8, dtype=torch.float64)
         expected[i] = q * (1 - q) * (cost[0, e, i] - cost[0, e, j])
         expected[j] = -expected[i]
@@ -147,10 +163,13 @@ def test_property_reinforce_is_the_gradient_of_the_expected_reward(ops: int, see
 @pytest.mark.claim("T-P3b", "T-P3c", "C-N12b")
 def test_exact_sampled_reinforce() -> None:
     """1e5 draws: the mean is the gradient (absolute z below 4), and M draws together have a variance 1/M as large."""
-    a, reward, n = random(4, seed=1), random(4, seed=2), 100_000
-    z = one_hot_draw(a.expand(n, -1), generator(5), 1.0)
-    g = -one_hot_gradient(a, z, -(z @ reward)[:, None].expand(-1, 4), 1.0)
+    a = random(4, seed=1)
+    reward = random(4, seed=2)
+    z = one_hot_draw(a.expand(100_000, -1), generator(5), 1.0)
+    cost = -(z @ reward)[:, None].expand(-1, 4)
+    g = -one_hot_gradient(a, z, cost, 1.0)
     assert largest_z(g, through_softmax(a.softmax(-1), reward)) < 4
     for m in (4, 16):
-        ratio = m * g.reshape(-1, m, 4).mean(1).var(0) / g.var(0)
+        together = g.reshape(-1, m, 4).mean(1)
+        ratio = m * together.var(0) / g.var(0)
         assert (ratio - 1).abs().max() < 0.1
