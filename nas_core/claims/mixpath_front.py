@@ -134,13 +134,13 @@ def points_ahead_elsewhere(found: Record, drawn: Record) -> float:
     return points_ahead(found, drawn)
 
 
-@check("C-MDa", "M-DSPn M-DSPr", null=EXCHANGED)
+@check("C-MDa", "M-DSPn M-DSPrand", null=EXCHANGED)
 def hypervolume_difference_of_cells(evolution: Record, random: Record) -> float:
     """The same among cells of DARTS."""
     return hypervolume_difference(evolution, random)
 
 
-@check("C-MDb", "M-DSPn M-DSPr", null=EXCHANGED)
+@check("C-MDb", "M-DSPn M-DSPrand", null=EXCHANGED)
 def best_scored_ahead(evolution: Record, random: Record) -> float:
     """Test accuracy of the child that scores best in the search minus that in random search, one-shot, in points."""
     best = [record.table("front")["test"].iloc[-1] for record in (evolution, random)]

@@ -149,7 +149,7 @@ ALONE = {
 
 SEARCHES: dict[str, Experiment] = {
     "M-DSPn": Experiment(evolution, SIZES, SEEDS),
-    "M-DSPr": Experiment(random, SIZES, SEEDS),
+    "M-DSPrand": Experiment(random, SIZES, SEEDS),
 }
 EXPERIMENTS: dict[str, Experiment] = {
     "M-DSP": Experiment(supernet, SIZES, SEEDS),

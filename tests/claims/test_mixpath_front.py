@@ -119,14 +119,14 @@ def test_children_alone_are_compared_at_the_end_of_training(claim):
 @pytest.mark.parametrize("lead", [0.1, -0.1])
 def test_searches_among_cells_are_compared_by_hypervolume_and_by_their_best_child(lead):
     """The best child is that of the highest score, the last of the front, and counts by its test accuracy."""
-    found = {"M-DSPn": [], "M-DSPr": []}
+    found = {"M-DSPn": [], "M-DSPrand": []}
     for seed in SEEDS:
         ours = children((150, 0.5), (200 - seed, 0.6 + lead))
         theirs = children((150, 0.5), (200, 0.6))
-        for run, evaluated, test in (("M-DSPn", ours, 0.7 + lead), ("M-DSPr", theirs, 0.7)):
+        for run, evaluated, test in (("M-DSPn", ours, 0.7 + lead), ("M-DSPrand", theirs, 0.7)):
             front = evaluated.assign(test=[0.9, test])
             found[run].append(record(run, evaluated, front=front, seed=seed))
-    assert measured("C-MDb", found["M-DSPn"][0], found["M-DSPr"][0]) == pytest.approx(100 * lead)
+    assert measured("C-MDb", found["M-DSPn"][0], found["M-DSPrand"][0]) == pytest.approx(100 * lead)
     for claim in ("C-MDa", "C-MDb"):
         verdict = evaluate(claim, found)
         assert verdict.verdict == ("holds" if lead > 0 else "fails")

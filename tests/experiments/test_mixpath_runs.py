@@ -33,7 +33,7 @@ def test_the_control_differs_in_its_norms_alone(profile: str) -> None:
 def test_a_profile_never_changes_what_the_runs_in_the_space_of_darts_are_about(profile: str) -> None:
     """m = 3 with shadow norms; both searches see one supernet and one number of children; both cells train alike."""
     (training,) = configs("M-DSP", profile, [7])
-    evolution, random = (configs(run, profile, [7])[0] for run in ("M-DSPn", "M-DSPr"))
+    evolution, random = (configs(run, profile, [7])[0] for run in ("M-DSPn", "M-DSPrand"))
     found, drawn = (configs(run, profile, [7])[0] for run in ("M-DSPf", "M-DSPd"))
     assert isinstance(training, MultiPathConfig)
     assert (training.paths.most, training.paths.norms) == (3, "shadow")
