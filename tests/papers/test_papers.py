@@ -66,7 +66,7 @@ PO-9   S: C-PO9
 PO-10  S: C-PO10 C-PO10b
 MP-T1  X: C-MT1a C-MT1b C-MT1c C-MT1d
 MP-T2  S: C-MT2a C-MT2b  R: C-MT2r
-MP-T3  X: C-MT3  S: C-MT3b C-MT3c
+MP-T3  X: C-MT3  S: C-MT3b
 MP-F1  S: C-MF1a  X: C-MF1b
 MP-F2  S: C-MF2a C-MF2b  X: C-MF2c
 MP-F3  S: C-MF3a C-MF3b  R: C-MF3c
@@ -99,6 +99,7 @@ ST-R3  S: C-R3a C-R3b C-R3c C-R3d C-R3e C-R3f C-R3g C-R3h C-R3i C-R3j C-R3k C-R3
 ST-R4  X: C-R4a  S: C-R4b C-R4c
 ST-R5  S: C-R5a
 ST-M1  S: C-SM1a C-SM1b C-SM1c C-SM1d
+ST-M2  S: C-SM2a
 text   X: C-W10g  S: C-WP2x C-W10h
 """
 
