@@ -1,4 +1,4 @@
-"""Claims on detectors (MixPath, Table 3)."""
+"""Claims on detectors: MixPath's Table 3, and the study of found and random children as backbones."""
 
 from nas_core.claims.check import check
 from nas_core.claims.nulls import Exchanged, Instead
@@ -31,7 +31,7 @@ def smallest_margin(*records: Record) -> float:
     return min(margin(record, "trained") for record in records)
 
 
-@check("C-MT3c", "M-DETch M-DETdr", null=Exchanged("found and random child exchanged"))
+@check("C-SM2a", "M-DETch M-DETdr", null=Exchanged("found and random child exchanged"))
 def points_ahead(found: Record, drawn: Record) -> float:
     """AP50 of the detector on the found child minus that of the one on the random child, in points."""
     return POINTS * (precision(found, "trained") - precision(drawn, "trained"))

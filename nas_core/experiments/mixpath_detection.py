@@ -1,8 +1,8 @@
 """Runs of MixPath's Table 3: RetinaNet on backbones that differ in nothing else.
 
 MixPath-A's genotype was not released, so children of our own search in S1 stand in its place: of every seed the child
-that the run M-FOUND trains alone for classes, which the search M-NSGA has found, and beside it the random child of like
-cost that M-DRAWN trains.
+that the run M-FOUND trains alone for classes, which the search M-NSGA has found; in a study the random child of like
+cost that M-DRAWN trains stands beside it.
 """
 
 from collections.abc import Callable, Mapping

@@ -66,7 +66,7 @@ PO-9   S: C-PO9
 PO-10  S: C-PO10 C-PO10b
 MP-T1  X: C-MT1a C-MT1b C-MT1c C-MT1d
 MP-T2  S: C-MT2a C-MT2b  R: C-MT2r
-MP-T3  X: C-MT3  S: C-MT3b C-MT3c
+MP-T3  X: C-MT3  S: C-MT3b
 MP-F1  S: C-MF1a  X: C-MF1b
 MP-F2  S: C-MF2a C-MF2b  X: C-MF2c
 MP-F3  S: C-MF3a C-MF3b  R: C-MF3c
@@ -101,6 +101,7 @@ ST-R5  S: C-R5a
 ST-M1  S: C-SM1a C-SM1b C-SM1c C-SM1d
 ST-N1  S: C-GT1a C-GT1b C-GT1c C-GT1d C-GT1e C-GT1f
 ST-N2  X: C-GT2a C-GT2b  S: C-GT2c C-GT2d C-GT2e C-GT2f
+ST-M2  S: C-SM2a
 text   X: C-W10g  S: C-WP2x C-W10h C-MDa C-MDb C-MDc
 """
 
