@@ -225,7 +225,9 @@ def share(record: Record, settings: Estimator, steps: int = STEPS, place: int = 
 
 
 def ratio_of_noises(record: Record, settings: Estimator = FIRST) -> float:
-    """log10 of the noise of the draw over that of the images, in a first step from equal logits."""
+    """log10 of the noise of the draw over that of the images, in a first step; nan where a batch has all images."""
+    if settings.images >= hits(record).shape[1]:
+        return float("nan")
     parts = noise(start(), all_z(), hits(record), settings.images, np.random.default_rng(0))
     return float(np.log10(parts.of_draw / settings.samples / parts.of_images))
 
