@@ -40,7 +40,7 @@ class Variation:
 
 
 VARIATIONS = (
-    Variation(f"as first set: {FIRST.images} images, {FIRST.samples} networks"),
+    Variation("as first set"),
     Variation("64 images", replace(FIRST, images=64)),
     Variation("all 1,280 images", replace(FIRST, images=1280)),
     Variation("2 networks", replace(FIRST, samples=2)),
