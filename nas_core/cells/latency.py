@@ -79,11 +79,11 @@ TARGETS = {
     "cifar": Target(replace(PROXYLESS, stride=1), side=32, in_channels=3, batch=1),
     "imagenet": Target(PROXYLESS, side=224, in_channels=3, batch=1),
 }
-# The small chain with its strided blocks fixed and four candidates for each of the three others: 64 members.
-FEW = (Choice(3, (3,)), Choice(6, (3,)), Choice(6, (7,)), ZERO)
+# The small chain with its strided blocks fixed and three candidates for each of the three others: 27 members.
+FEW = (Choice(3, (3,)), Choice(6, (7,)), ZERO)
 FIXED = (Choice(3, (3,)),)
 MEMBERS = ((FIRST,), FIXED, FEW, FIXED, FEW, FIXED, FEW)
-SPACES = {**TARGETS, "small-64": replace(TARGETS["small"], choices=MEMBERS, blocks_of="small")}
+SPACES = {**TARGETS, "small-27": replace(TARGETS["small"], choices=MEMBERS, blocks_of="small")}
 MOST = 4096  # members of a space that is enumerated
 
 

@@ -66,7 +66,7 @@ def found(table: pd.DataFrame, ax: Axes, *, best: float, mean: float) -> Axes:
     guide(ax, x=mean)
     guide(ax, x=best)
     ax.set_yticks(range(len(names)), names)
-    ax.set(xlabel="test accuracy alone of what is found (%)", ylim=(len(names) - 0.4, -0.6))
+    ax.set(xlabel="test accuracy alone (%)", ylim=(len(names) - 0.4, -0.6))
     ax.tick_params(axis="y", length=0)
     ax.grid(visible=False, axis="y")
     return ax
@@ -133,5 +133,5 @@ def ends(table: pd.DataFrame, ax: Axes) -> Axes:
     guide(ax, x=1)
     ax.set_xlabel("share of the way from random to best")
     ax.tick_params(axis="y", labelsize=7)
-    ax.legend(loc="lower left", fontsize=7)
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.09), ncols=2, fontsize=7)
     return ax

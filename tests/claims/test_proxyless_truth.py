@@ -16,8 +16,8 @@ from nas_core.probes.rewards import Estimator
 
 SEEDS = range(5)
 NAMES = [codes(chain) for chain in members(target(SPACE))]
-WORTH = np.linspace(0.7, 0.8, 64)  # the last member is the best
-MADDS = np.arange(64)[::-1]  # and the one with the fewest multiply-adds
+WORTH = np.linspace(0.7, 0.8, 27)  # the last member is the best
+MADDS = np.arange(27)[::-1]  # and the one with the fewest multiply-adds
 
 
 def ranks(seed: int = 0, alike: bool = True, **found: int) -> Any:
@@ -26,12 +26,12 @@ def ranks(seed: int = 0, alike: bool = True, **found: int) -> Any:
     truth = []
     for truth_seed in range(4):
         worth = WORTH if alike else rng.permutation(WORTH)
-        of_seed = {"member": range(64), "choices": NAMES, "madds": MADDS, "truth_seed": truth_seed, "test": worth}
+        of_seed = {"member": range(27), "choices": NAMES, "madds": MADDS, "truth_seed": truth_seed, "test": worth}
         truth.append(pd.DataFrame(of_seed))
     picked = [found.get(search.split("-")[2], 0) for search in SEARCHES]
     parts = []
     for search, member in zip(SEARCHES, picked, strict=True):
-        parts.append(pd.DataFrame({"search": search, "member": range(64), "probability": np.arange(64) == member}))
+        parts.append(pd.DataFrame({"search": search, "member": range(27), "probability": np.arange(27) == member}))
     tables = {
         "truth": pd.concat(truth),
         "found": pd.DataFrame({"search": SEARCHES, "member": picked}),
@@ -60,9 +60,9 @@ def judged(claim: str, **records: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("claim", "search"), [("C-GT1b", "two"), ("C-GT1c", "all"), ("C-GT1d", "rl"), ("C-GT1e", "rlb")]
+    ("claim", "search"), [("C-GT1b", "two"), ("C-GT1c", "all"), ("C-GT1d", "rl"), ("C-GT1e", "rli")]
 )
-@pytest.mark.parametrize(("member", "verdict"), [(63, "holds"), (0, "fails")])
+@pytest.mark.parametrize(("member", "verdict"), [(26, "holds"), (0, "fails")])
 def test_a_search_leads_by_what_its_chain_is_worth_above_the_mean(
     claim: str, search: str, member: int, verdict: str
 ) -> None:
@@ -84,22 +84,22 @@ def test_trainings_agree_where_they_rank_alike_and_shuffled_ones_do_not() -> Non
 
 def test_probabilities_rank_against_a_count_of_multiply_adds() -> None:
     """The count ranks all chains the wrong way round here, so that any search is better by about 1."""
-    record = ranks(two=63)
-    expected = claims.tau(np.arange(64) == 63, WORTH) + 1
+    record = ranks(two=26)
+    expected = claims.tau(np.arange(27) == 26, WORTH) + 1
     assert per_seed("C-GT1f", [record]) == pytest.approx(expected)
-    assert claims.tau(np.ones(64), WORTH) == 0
+    assert claims.tau(np.ones(27), WORTH) == 0
 
 
-def test_more_networks_are_compared_with_fewer() -> None:
-    found = judged("C-GT2f", ranks=[ranks(seed, rl=0, rlb=63) for seed in SEEDS])
+def test_more_images_are_compared_with_fewer() -> None:
+    found = judged("C-GT2f", ranks=[ranks(seed, rl=0, rli=26) for seed in SEEDS])
     assert (found.verdict, found.value) == ("holds", pytest.approx(10))
-    assert judged("C-GT2f", ranks=[ranks(seed, rl=63, rlb=0) for seed in SEEDS]).verdict == "fails"
+    assert judged("C-GT2f", ranks=[ranks(seed, rl=26, rli=0) for seed in SEEDS]).verdict == "fails"
 
 
 # ------------------------------------------------------------------------------------------------ REINFORCE
 
 SLOTS = claims.all_z()[:, [2, 4, 6]].argmax(-1)  # which candidate every member has in the open slots
-ADDITIVE = 0.5 + 0.04 * SLOTS.sum(1)
+ADDITIVE = 0.5 + 0.06 * SLOTS.sum(1)
 
 
 def test_the_noise_of_the_draw_against_that_of_the_images() -> None:
@@ -107,13 +107,15 @@ def test_the_noise_of_the_draw_against_that_of_the_images() -> None:
     apart = [scored(ADDITIVE, seed) for seed in SEEDS]
     assert judged("C-GT2c", scored=apart).verdict == "holds"
     few = Estimator(images=8, samples=10_000)
-    assert claims.ratio_of_noises(scored(np.full(64, 0.6), noise=0.9), few) < 0
+    assert claims.ratio_of_noises(scored(np.full(27, 0.6), noise=0.9), few) < 0
 
 
-def test_more_networks_straighten_a_step_more_than_more_images() -> None:
-    found = judged("C-GT2d", scored=[scored(ADDITIVE, seed, noise=0.1) for seed in SEEDS])
-    assert found.verdict == "holds"
-    assert 0 < found.value < 1
+def test_images_or_networks_straighten_a_step_by_what_is_noisier() -> None:
+    """Where chains answer each in its own way, images do; where they differ by much and alike, networks do."""
+    noisy = judged("C-GT2d", scored=[scored(0.6 + 0.3 * (ADDITIVE - 0.6), seed, noise=0.6) for seed in SEEDS])
+    assert (noisy.verdict, noisy.value > 0) == ("holds", True)
+    clear = judged("C-GT2d", scored=[scored(ADDITIVE, seed) for seed in SEEDS])
+    assert (clear.verdict, clear.value < 0) == ("fails", True)
     cosine = claims.straightness(scored(ADDITIVE), Estimator(1280, 400))
     assert cosine > 0.9
 
@@ -133,3 +135,22 @@ def test_the_share_of_the_way_is_0_for_the_mean_and_1_for_the_best() -> None:
     record = scored(ADDITIVE)
     assert claims.share(record, Estimator(1280, 64), steps=150) > 0.95
     assert claims.share(record, Estimator(1280, 1), steps=2) < 0.7
+
+
+def test_walks_are_judged_by_the_reward_and_against_random_ends() -> None:
+    found = judged("C-GT2g", scored=[scored(ADDITIVE, seed) for seed in SEEDS])
+    assert found.verdict == "holds"
+    assert found.value > 0.9
+    assert found.null.value == pytest.approx(0, abs=0.1)
+    assert not found.null.reaches
+
+
+def test_the_best_reward_is_looked_up_in_the_ground_truth() -> None:
+    for best, verdict in ((26, "holds"), (0, "fails")):
+        records = [ranks(seed) for seed in SEEDS]
+        for record in records:
+            score = np.where(np.arange(27) == best, 0.9, 0.5)
+            early = {"search": SCORED, "epoch": 1, "member": range(27), "score": 1 - score}
+            late = {"search": SCORED, "epoch": 14, "member": range(27), "score": score}
+            record.tables["scores"] = pd.concat([pd.DataFrame(early), pd.DataFrame(late)])
+        assert judged("C-GT2h", ranks=records).verdict == verdict
