@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
+from statistics import fmean
 from statistics import fmean
 from typing import Any, NamedTuple
 
@@ -87,6 +88,7 @@ def mean_cost(searches: Sequence[SearchConfig]) -> StepCost:
     return StepCost(passes, madds, round(kept))
 
 
+@cache
 def forward_madds(network: Network, side: int, *, in_channels: int = 3, classes: int = 10) -> int:
     """Multiply-adds of one image's pass through all operations of a supernet; nothing is computed.
 
