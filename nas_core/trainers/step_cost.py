@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from statistics import fmean
-from statistics import fmean
 from typing import Any, NamedTuple
 
 import torch
