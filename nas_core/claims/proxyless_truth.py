@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -90,7 +91,8 @@ def tau(one: np.ndarray | pd.Series, other: np.ndarray | pd.Series) -> float:
 
 def found_by(record: Record, search: str) -> int:
     """The member that a search ends with."""
-    return int(record.table("found").set_index("search").loc[search, "member"])
+    member: Any = record.table("found").set_index("search").loc[search, "member"]
+    return int(member)
 
 
 def probability(record: Record, search: str) -> pd.Series:
@@ -284,7 +286,8 @@ def noise_is_overcome(record: Record) -> float:
 @check("C-GT2h", RANKS, null=AnyMember())
 def rewards_know(record: Record) -> float:
     """Lead of the chain with the best one-shot accuracy, in points."""
-    return lead(record, int(last_scores(record).idxmax()))
+    best: Any = last_scores(record).idxmax()
+    return lead(record, int(best))
 
 
 @check("C-GT2f", RANKS, null=Exchanged("the two settings exchanged"))

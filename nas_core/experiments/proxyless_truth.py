@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 from nas_core.experiments.proxyless_chains import ALL, TABLE, TWO, ChainSize, search
 from nas_core.experiments.recipe import FLOOR, Experiment
@@ -66,21 +67,22 @@ def uniform(size: ScoredSize) -> ChainSearchConfig:
     return search(size.size, UNIFORM).but(enumerated=size.enumerated)
 
 
-def reinforce(size: ChainSize, **changes: float) -> ChainSearchConfig:
-    """REINFORCE with some of its settings changed."""
-    return search(size, Reinforce(samples=size.samples, **changes))
+def reinforce(size: ChainSize) -> ChainSearchConfig:
+    """REINFORCE with the number of networks that the size says."""
+    return search(size, Reinforce(samples=size.samples))
 
 
 def ranks(profile: str) -> ChainRanksConfig:
     """All searches of a seed beside the ground truth."""
-    truth = EXPERIMENTS[TRUTH].config(TRUTH, profile)
     seeds = range(2 if profile == "smoke" else TRUTH_SEEDS)
+    searches: list[Any] = [EXPERIMENTS[run].config(run, profile) for run in SEARCHES]
+    alone: Any = EXPERIMENTS[TRUTH].config(TRUTH, profile)
     return ChainRanksConfig(
         run="unnamed",
         profile=profile,
         seed=0,
-        of=tuple(EXPERIMENTS[run].config(run, profile) for run in SEARCHES),
-        truth=tuple(truth.but(seed=seed) for seed in seeds),
+        of=tuple(searches),
+        truth=tuple(alone.but(seed=seed) for seed in seeds),
     )
 
 

@@ -42,9 +42,10 @@ class ChainRanksConfig(RunConfig):
         for alone in self.truth:
             if not alone.every:
                 raise UserError(f"run {self.run!r}: {alone.run} does not train every member of {space.name!r}")
-        for before in (*self.of, *self.truth):
-            if before.network != space:
-                raise UserError(f"run {self.run!r}: {before.run} is about another chain than {space.name!r}")
+        runs: list[ChainSearchConfig | ChainTrainingConfig] = [*self.of, *self.truth]
+        if any(before.network != space for before in runs):
+            raise UserError(f"run {self.run!r} and all runs before it must be about the chain {space.name!r}")
+        for before in self.needs():
             for name in SHARED:
                 if getattr(self, name) != getattr(before, name):
                     raise UserError(f"run {self.run!r} and {before.run!r} before it must have the same {name}")
