@@ -29,12 +29,21 @@ def kernels_lock() -> Path:
     return Path(tempfile.gettempdir()) / f"nas-core-kernels-{os.getuid()}.lock"
 
 
+def variables() -> dict[str, str]:
+    """What a kernel finds: nothing of a person's settings.
+
+    Where tests run beside each other, which keeps the cores busy, a notebook computes its runs itself: at smoke a run
+    takes half a second and the start of a worker five.
+    """
+    found = neutral()
+    if int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")) > 1:
+        found["NAS_JOBS"] = "1"
+    return found
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup() -> Iterator[None]:
-    """Kernels start without a person's settings, and one by one.
-
-    Two that start at once may be given the same ports, and nbval does not try again.
-    """
-    with open(kernels_lock(), "w") as lock, patch.dict(os.environ, neutral(), clear=True):
+    """Kernels start one by one: two that start at once may be given the same ports, and nbval does not try again."""
+    with open(kernels_lock(), "w") as lock, patch.dict(os.environ, variables(), clear=True):
         fcntl.flock(lock, fcntl.LOCK_EX)
         return (yield)

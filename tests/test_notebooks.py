@@ -211,6 +211,16 @@ def test_two_persons_of_a_machine_do_not_share_a_lock(monkeypatch: pytest.Monkey
     assert found["kernels_lock"]().parent == mine.parent
 
 
+@pytest.mark.parametrize(("workers", "jobs"), [("2", "1"), ("1", None)])
+def test_notebooks_compute_for_themselves_where_tests_run_beside_each_other(
+    monkeypatch: pytest.MonkeyPatch, workers: str, jobs: str | None
+) -> None:
+    monkeypatch.delenv("NAS_JOBS", raising=False)
+    monkeypatch.setenv("PYTEST_XDIST_WORKER_COUNT", workers)
+    found = runpy.run_path(str(REPO / "notebooks" / "conftest.py"))
+    assert found["variables"]().get("NAS_JOBS") == jobs
+
+
 PERSONAL = {"MPLBACKEND": "Agg", "MATPLOTLIBRC": "/mine", "PYTHONOPTIMIZE": "1", "PYTHONWARNINGS": "error"}
 
 
