@@ -73,7 +73,7 @@ def method_name(config: RunConfig) -> str:
     if isinstance(config, ChainTrainingConfig):
         return "all chains of the space trained alone" if config.every else "chains trained alone"
     if isinstance(config, ChainRanksConfig):
-        return f"{len(config.of)} searches beside {plural(len(config.truth), 'training')} of every chain alone"
+        return f"searches beside the ground truth of {plural(len(config.truth), 'training')} of every chain"
     if isinstance(config, ChainSearchConfig) and not config.method.update_alpha:
         return "single paths drawn uniformly"
     if isinstance(config, PredictorConfig):
