@@ -198,7 +198,7 @@ def _(config: ChainTrainingConfig) -> str:
 
 @method_name.register
 def _(config: ChainRanksConfig) -> str:
-    return f"{len(config.of)} searches beside {plural(len(config.truth), 'training')} of every chain alone"
+    return f"searches beside the ground truth of {plural(len(config.truth), 'training')} of every chain"
 
 
 @method_name.register

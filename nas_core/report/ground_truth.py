@@ -36,11 +36,11 @@ def worth(table: pd.DataFrame, ax: Axes) -> Axes:
     """Draw a table of :func:`worth_table`: accuracy against thousands of multiply-adds, a mark by blocks kept."""
     for index, (blocks, rows) in enumerate(table.groupby("blocks", sort=True)):
         colour, _, marker = SERIES[index]
-        words = f"{blocks} of 3 blocks"
+        words = f"{blocks} of 3"
         ax.vlines(rows["thousands"], rows["low"], rows["high"], color=colour, lw=0.7, alpha=0.5, gid=f"error {blocks}")
         ax.plot(rows["thousands"], rows["accuracy"], marker, color=colour, ms=4, mec="white", mew=0.4, label=words)
     ax.set(xlabel="multiply-adds (thousands)", ylabel="test accuracy alone (%)")
-    ax.legend(loc="lower right")
+    ax.legend(loc="upper left", fontsize=7, handlelength=1, title="blocks kept", title_fontsize=7)
     return ax
 
 
@@ -85,6 +85,8 @@ def ranks(table: pd.DataFrame, ax: Axes) -> Axes:
 def panels(widths: Sequence[float] = (1.15, 1), height: float = 4.6) -> tuple[Figure, Mapping[str, Axes]]:
     """A figure of three panels: one of the whole height, and two one above the other."""
     figure = Figure(figsize=(7.0, height), layout="constrained")
+    engine: Any = figure.get_layout_engine()
+    engine.set(rect=(0.015, 0, 0.97, 1))
     mosaic: Any = [["tall", "upper"], ["tall", "lower"]]
     return figure, figure.subplot_mosaic(mosaic, width_ratios=list(widths))
 
@@ -104,7 +106,8 @@ def noise(table: pd.DataFrame, ax: Axes) -> Axes:
     ax.set(xscale="log", yscale="log", xlabel="images for a reward", ylabel="noise / signal")
     _images_as_ticks(ax, table)
     guide(ax, y=1)
-    ax.legend(loc="lower left", fontsize=7)
+    ax.set_ylim(top=60 * table["high"].max())  # room for the legend
+    ax.legend(loc="upper right", fontsize=7)
     return ax
 
 
@@ -112,9 +115,10 @@ def noise(table: pd.DataFrame, ax: Axes) -> Axes:
 def straightness(table: pd.DataFrame, ax: Axes) -> Axes:
     """Draw mean cosines with the exact gradient over the number of networks of a step, a curve a number of images."""
     curves(table, ax, legend=False)
-    ax.set(xscale="log", xlabel="networks in a step", ylabel="cosine with the exact gradient", ylim=(0, 1))
+    ax.set(xscale="log", xlabel="networks in a step", ylabel="cosine with the exact gradient")
+    ax.set(ylim=(0, 1.35), yticks=[0, 0.25, 0.5, 0.75, 1])
     _images_as_ticks(ax, table)
-    ax.legend(loc="upper left", fontsize=7)
+    ax.legend(loc="upper left", fontsize=7, ncols=2, columnspacing=1)
     return ax
 
 

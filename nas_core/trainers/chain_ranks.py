@@ -54,8 +54,8 @@ class ChainRanksConfig(RunConfig):
         return self
 
     def images(self) -> tuple[Any, ...]:
-        """Those of the first search and of the ground truth."""
-        return (*self.of[0].images(), *self.truth[0].images())
+        """Those of the ground truth and of the first search."""
+        return (*self.truth[0].images(), *self.of[0].images())
 
     def but(self, **changes: Any) -> Self:
         """As of all settings; what it shares with the runs before it changes there, too."""

@@ -121,9 +121,10 @@ def test_images_or_networks_straighten_a_step_by_what_is_noisier() -> None:
 
 
 def test_a_slow_baseline_keeps_the_noise_of_the_batch() -> None:
-    found = judged("C-GT2e", scored=[scored(ADDITIVE, seed, noise=0.1) for seed in SEEDS])
-    assert found.value > -0.2
-    assert len(found.seeds) == 5
+    """Chains that differ by little and answer alike: the batch moves all rewards by more than that."""
+    found = judged("C-GT2e", scored=[scored(0.6 + 0.05 * (ADDITIVE - 0.6), seed) for seed in SEEDS])
+    assert found.verdict == "holds"
+    assert found.value > 0.1
 
 
 def test_the_share_of_the_way_is_0_for_the_mean_and_1_for_the_best() -> None:
