@@ -31,7 +31,7 @@ def smallest_margin(*records: Record) -> float:
     return min(margin(record, "trained") for record in records)
 
 
-@check("C-SM2a", "M-DETch M-DETdr", null=Exchanged("found and random child exchanged"))
+@check("C-SM2a", "M-DETch M-DETrand", null=Exchanged("found and random child exchanged"))
 def points_ahead(found: Record, drawn: Record) -> float:
     """AP50 of the detector on the found child minus that of the one on the random child, in points."""
     return POINTS * (precision(found, "trained") - precision(drawn, "trained"))

@@ -13,7 +13,7 @@ from nas_core.claims.mixpath_cells import tau, unevenness
 from nas_core.claims.nulls import Instead, Relabelled
 from nas_core.runs import Record
 
-PLACED = "M-S4p M-S4sump M-S4neverp"  # after the projection, after the sum, never called
+PLACED = "M-S4p M-S4sump M-S4uncalledp"  # after the projection, after the sum, never called
 TRAINED, RECALIBRATED = "as trained", "recalibrated"
 
 

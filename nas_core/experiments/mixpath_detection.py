@@ -111,5 +111,5 @@ EXPERIMENTS: dict[str, Experiment] = {
     "M-DETv3": of_torchvision("MobileNetV3"),
     "M-DETmn": of_torchvision("MnasNet"),
     "M-DETch": of_child("M-FOUND", found_child),
-    "M-DETdr": of_child("M-DRAWN", random_child),
+    "M-DETrand": of_child("M-DRAWN", random_child),
 }

@@ -35,7 +35,7 @@ def uncalled_scores() -> Mapping[str, ScoreSize]:
 
 EXPERIMENTS: dict[str, Experiment] = {
     "M-S4sum": Experiment(lambda size: placed(size, AFTER_SUM), SUPERNET, seeds=5),
-    "M-S4never": Experiment(lambda size: placed(size, NEVER), UNCALLED, seeds=5),
+    "M-S4uncalled": Experiment(lambda size: placed(size, NEVER), UNCALLED, seeds=5),
     "M-S4sump": Experiment(lambda size: placed_scores(size, "M-S4sum", AFTER_SUM), score_sizes(), seeds=5),
-    "M-S4neverp": Experiment(lambda size: placed_scores(size, "M-S4never", NEVER), uncalled_scores(), seeds=5),
+    "M-S4uncalledp": Experiment(lambda size: placed_scores(size, "M-S4uncalled", NEVER), uncalled_scores(), seeds=5),
 }

@@ -57,9 +57,9 @@ def test_the_found_child_is_compared_with_the_random_one_seed_by_seed(found, dra
     ours = records(0.9, 0.9, found)["M-DETch"]
     other = [
         Fake(config, {"trained": drawn + 0.001 * config.seed + (0.01 if config.seed else 0)})
-        for config in configs("M-DETdr", "laptop", range(5))
+        for config in configs("M-DETrand", "laptop", range(5))
     ]
-    judged = evaluate("C-SM2a", {"M-DETch": ours, "M-DETdr": other})
+    judged = evaluate("C-SM2a", {"M-DETch": ours, "M-DETrand": other})
     assert judged.verdict == verdict
     assert judged.value == pytest.approx(100 * (found - drawn) - 0.8)
     assert judged.null.value == 0

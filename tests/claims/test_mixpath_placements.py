@@ -10,7 +10,7 @@ from test_mixpath_cells import TRUTH, lengths, scored
 from nas_core.claims import evaluate
 
 SEEDS = range(5)
-RUNS = ("M-S4p", "M-S4sump", "M-S4neverp")
+RUNS = ("M-S4p", "M-S4sump", "M-S4uncalledp")
 
 
 def swapped(count: int, seed: int) -> np.ndarray:

@@ -212,7 +212,7 @@ def needed(settings: DetectionConfig, child: str = BLOCKS) -> dict[str, Result]:
 
 
 @pytest.mark.parametrize("profile", ["smoke", "laptop", "paper"])
-@pytest.mark.parametrize(("run", "of"), [("M-DETch", "M-FOUND"), ("M-DETdr", "M-DRAWN")])
+@pytest.mark.parametrize(("run", "of"), [("M-DETch", "M-FOUND"), ("M-DETrand", "M-DRAWN")])
 def test_a_backbone_is_the_child_of_a_run_that_is_computed_anyway(run: str, of: str, profile: str) -> None:
     (settings,) = configs(run, profile, [7])
     assert settings.needs() == tuple(configs(of, profile, [7]))
@@ -251,7 +251,7 @@ def test_what_a_detector_shares_with_the_run_of_its_child_changes_in_both() -> N
     assert (moved.backbone.of.seed, moved.backbone.of.profile, moved.backbone.of.of.seed) == (5, "other", 5)
     with pytest.raises(UserError, match="M-FOUND', whose child it takes, must share the seed"):
         moved.but(backbone=moved.backbone.but(of=moved.backbone.of.but(seed=6)))
-    assert [on_child(name).backbone.title for name in ("M-DETch", "M-DETdr")] == [
+    assert [on_child(name).backbone.title for name in ("M-DETch", "M-DETrand")] == [
         "a found MixPath child",
         "a random MixPath child",
     ]

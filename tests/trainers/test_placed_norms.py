@@ -15,7 +15,7 @@ from nas_core.trainers.multipath import MultiPathTraining
 from nas_core.trainers.multipath_settings import MultiPathConfig, Paths
 from nas_core.trainers.shadow_norms import ShadowNormsConfig
 
-RUNS = {"M-S4": AFTER_PROJECTION, "M-S4sum": AFTER_SUM, "M-S4never": NEVER}
+RUNS = {"M-S4": AFTER_PROJECTION, "M-S4sum": AFTER_SUM, "M-S4uncalled": NEVER}
 
 
 def config(run: str, profile: str = "smoke") -> MultiPathConfig:
@@ -31,7 +31,7 @@ def test_the_runs_differ_in_the_placement_and_at_laptop_in_one_rate(profile: str
     for run, placement in RUNS.items():
         other = config(run, profile)
         assert other.paths.placement == placement
-        slower = run == "M-S4never" and profile == "laptop"
+        slower = run == "M-S4uncalled" and profile == "laptop"
         assert other.weights.lr == (0.03 if slower else usual.weights.lr)
         same = other.but(paths=other.paths.but(placement=AFTER_PROJECTION), weights=usual.weights)
         assert same.but(run="M-S4") == usual
@@ -44,7 +44,7 @@ def test_the_runs_differ_in_the_placement_and_at_laptop_in_one_rate(profile: str
 def test_exact_the_usual_placement_is_no_part_of_a_key_and_another_one_is() -> None:
     assert "placement" not in config("M-S4").identity()["paths"]
     assert config("M-S4sum").identity()["paths"]["placement"] == AFTER_SUM
-    assert settings_from(config("M-S4never").identity()) == config("M-S4never")
+    assert settings_from(config("M-S4uncalled").identity()) == config("M-S4uncalled")
 
 
 def test_a_training_builds_what_its_settings_say() -> None:
