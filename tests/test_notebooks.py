@@ -6,6 +6,7 @@ import ast
 import copy
 import json
 import os
+import re
 import runpy
 import shutil
 import subprocess
@@ -41,6 +42,12 @@ def test_notebook_is_sound(path: Path) -> None:
     notebook = read(path)
     nbformat.validate(notebook)
     assert guards.problems(notebook) == []
+
+
+def test_the_readme_lists_every_notebook_once_and_in_order() -> None:
+    readme = (REPO / "README.md").read_text("utf8")
+    rows = re.findall(r"^\| \[(\w+)\]\(notebooks/(\w+)\.ipynb\) \|", readme, re.MULTILINE)
+    assert [link for _, link in rows] == [name for name, _ in rows] == [path.stem for path in NOTEBOOKS]
 
 
 def test_notebooks_save_what_the_matrix_gives_them() -> None:
