@@ -129,6 +129,7 @@ def alone(size: AloneSize, profile: str) -> ChainTrainingConfig:
         weights=Weights(lr=size.w_lr, lr_min=FLOOR * size.w_lr, decay=size.w_decay),
         epochs=size.epochs,
         batch=size.batch,
+        label_smoothing=found[0].label_smoothing,
     )
 
 

@@ -112,6 +112,7 @@ class ChainTrainingConfig(RunConfig):
     weights: Weights = Field(description="optimiser of each chain; the cosine spans its training")
     epochs: int = Field(gt=0, description="passes over the training images for each chain")
     batch: int = Field(gt=0, description="images a step; an incomplete last batch is dropped")
+    label_smoothing: Smoothing = added(0.0, implied=0.0, description="of the labels in the loss of the weights")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -133,20 +134,6 @@ class ChainTrainingConfig(RunConfig):
         if "seed" in changes and "of" not in changes:
             changes["of"] = tuple(search.but(seed=changes["seed"]) for search in self.of)
         return super().but(**changes)
-
-    def identity(self) -> dict[str, Any]:
-        """As of all settings; fields that searches got after they first stood here are left out of them as well.
-
-        The field ``remedy`` of their methods is older than that, and stays.
-        """
-        content = super().identity()
-        for search, written in zip(self.of, content["of"], strict=True):
-            alone = search.identity()
-            for name in set(written) - set(alone):
-                del written[name]
-            if "entropy" not in alone["method"]:
-                written["method"].pop("entropy", None)
-        return content
 
     @property
     def steps_per_chain(self) -> int:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from torch import Generator
+import torch.nn.functional as F
+from torch import Generator, Tensor
 
 from nas_core.cells.chain import ChainNetwork, Choice, blocks
 from nas_core.cells.latency import codes, decoded, draw_chain, members, table_of, target
@@ -62,6 +63,9 @@ class ChainTraining(FromScratch):
             in_channels=self.data.channels,
             generator=self.streams["init"],
         )
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(logits, labels, label_smoothing=self.config.label_smoothing)
 
     def close(self, number: int) -> None:
         """Measure the chain, and write a row for each search that found it."""

@@ -131,13 +131,13 @@ class FromScratch(ABC):
         )
 
     def step(self) -> float:
-        """One weight step by the cross-entropy of the next batch; returns the loss.
+        """One weight step by the loss of the next batch, which it returns.
 
         After the last one of an epoch and of a training it is closed, and then the next training begun.
         """
         index = self.batches.next()
         images, labels = self.data.batch("train", index, self.config.device, self.streams["augment"])
-        loss = self.fitting.learn(F.cross_entropy(self.fitting.network(images), labels))
+        loss = self.fitting.learn(self.loss(self.fitting.network(images), labels))
         self.done += 1
         if self.done % self.per_epoch == 0:
             self.fitting.optimiser.end_epoch()
@@ -148,6 +148,10 @@ class FromScratch(ABC):
             if self.done < self.total:
                 self.fitting = self.begin(ended)
         return loss
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """What the weights are to lower: the mean cross-entropy of ``logits`` (batch, classes)."""
+        return F.cross_entropy(logits, labels)
 
     def close_epoch(self) -> None:  # noqa: B027 - most write nothing
         """What is measured after an epoch."""

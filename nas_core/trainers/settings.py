@@ -119,6 +119,8 @@ class Settings(BaseModel):
                 del content[name]
             elif isinstance(value, Settings):
                 content[name] = value.identity()
+            elif isinstance(value, tuple) and all(isinstance(item, Settings) for item in value):
+                content[name] = [item.identity() for item in value]
         return content
 
     def used(self) -> Iterator[Used]:

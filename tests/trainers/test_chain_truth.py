@@ -105,6 +105,14 @@ def test_smoothed_labels_are_for_the_weights_alone() -> None:
     assert plain._loss_of_weights(batch, draws[0]) == expected
 
 
+def test_chains_alone_learn_from_smoothed_labels_too() -> None:
+    training = ChainTraining(smoke(TRUTH, label_smoothing=0.5))
+    logits, labels = torch.randn(6, 4, generator=torch.Generator().manual_seed(0)), torch.arange(6) % 4
+    log_p = logits.log_softmax(1)
+    smoothed = -0.5 * log_p[torch.arange(6), labels] - 0.5 * log_p.mean(1)
+    torch.testing.assert_close(training.loss(logits, labels), smoothed.mean())
+
+
 def test_end_to_end_all_members_alone_and_the_searches_beside_them() -> None:
     ranks = smoke(RANKS)
     needed = {}

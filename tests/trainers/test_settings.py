@@ -433,13 +433,16 @@ class Later(Small):
 
 class Outer(Settings):
     inner: Small
+    several: tuple[Small, ...] = ()
 
 
 def test_a_field_that_is_added_with_its_implied_value_makes_no_other_run() -> None:
     """Nested or not: records from before it stay valid, to be replayed; any other value is another run."""
     assert Later().identity() == Small().identity() == {"lr": 0.1}
     assert Later(nesterov=True).identity() == {"lr": 0.1, "nesterov": True}
-    assert Outer(inner=Later()).identity() == {"inner": {"lr": 0.1}}
+    assert Outer(inner=Later()).identity() == {"inner": {"lr": 0.1}, "several": []}
+    among = Outer(inner=Small(), several=(Later(), Later(nesterov=True)))
+    assert among.identity()["several"] == [{"lr": 0.1}, {"lr": 0.1, "nesterov": True}]
 
 
 def test_a_default_that_changes_makes_another_run() -> None:
