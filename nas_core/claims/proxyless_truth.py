@@ -153,8 +153,16 @@ class ShuffledMembers:
 
 @check("C-GT1a", RANKS, null=ShuffledMembers())
 def trainings_agree(record: Record) -> float:
-    """Mean Kendall's tau of two seeds of the ground truth."""
-    return ceiling(by_truth_seed(record))
+    """Mean Kendall's tau of the training with the record's seed and each of the others; their mean is over all pairs.
+
+    All records have the same ground truth, so those whose seed it does not have would only repeat it: nan.
+    """
+    accuracies = by_truth_seed(record)
+    own = record.config.seed
+    if own >= accuracies.shape[1]:
+        return float("nan")
+    others = np.delete(accuracies, own, axis=1)
+    return float(np.mean([tau(accuracies[:, own], other) for other in others.T]))
 
 
 @check("C-GT1b", RANKS, null=AnyMember())
