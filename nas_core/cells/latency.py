@@ -25,6 +25,8 @@ from nas_core.files import location
 
 COMMITTED = Path(__file__).parents[1] / "data" / "latency.json"
 COLUMNS = ("chain", "part", "slot", "choices", "median_us", "spread_us")
+NUMBERS = {"slot": int, "median_us": float, "spread_us": float}
+MACHINE = {"processor", "threads", "torch"}  # what :func:`summary` says
 STEM, HEAD, BLOCK, NETWORK = "stem", "head", "block", "network"  # the parts that are measured
 RELEASED = ("mobile", "cpu", "gpu")  # networks that are timed whole, as chains of their own
 OWN = "own"  # names the table of the machine at hand, where a person may choose one
@@ -168,9 +170,10 @@ class LatencyTable:
 
     @classmethod
     def from_json(cls, text: str) -> LatencyTable:
-        """The table that :meth:`to_json` wrote."""
+        """The table that :meth:`to_json` wrote; KeyError, TypeError or ValueError for any other text."""
         content = json.loads(text)
-        return cls(content["machine"], pd.DataFrame(content["rows"], columns=list(content["columns"])))
+        rows = pd.DataFrame(content["rows"], columns=list(content["columns"]))
+        return cls(dict(content["machine"]), rows[list(COLUMNS)].astype(NUMBERS))
 
     def of_slots(self, name: str) -> Tensor:
         """F of every candidate, (slots, candidates), float64 in microseconds; Zero takes none, nor what is not held."""
@@ -204,7 +207,10 @@ class LatencyTable:
         return table[["choices", "median_us", "spread_us"]].assign(sum_us=sums)
 
     def check(self) -> None:
-        """A :class:`UserError` unless every block of every chain has a time above 0, and all other parts are there."""
+        """A :class:`UserError` unless every block of every chain has one time above 0, and all else is there."""
+        once = self.rows[self.rows["part"] != NETWORK]
+        if once.duplicated(["chain", "part", "slot", "choices"]).any():
+            raise UserError("the table of latencies has two times of the same block; measure it: make latency")
         for name in TARGETS:
             self.of_slots(name)
             self.constant(name)
@@ -214,6 +220,8 @@ class LatencyTable:
         times = self.rows["median_us"]
         if not (times > 0).all() or not times.lt(math.inf).all():
             raise UserError("the table of latencies has a time that is no number above 0; measure it: make latency")
+        if not set(self.machine) >= MACHINE:
+            raise UserError("the table of latencies does not say on which machine; measure it: make latency")
 
     @staticmethod
     def _time(blocks: pd.Series, name: str, slot: int, choice: str) -> float:
