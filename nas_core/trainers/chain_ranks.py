@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 from pydantic import BeforeValidator, Field, model_validator
 
+from nas_core.cells.checks import different
 from nas_core.cells.latency import codes, members, one_hot, target
 from nas_core.errors import UserError
 from nas_core.trainers.chain_settings import ChainSearchConfig, ChainTrainingConfig
@@ -51,6 +52,8 @@ class ChainRanksConfig(RunConfig):
                     raise UserError(f"run {self.run!r} and {before.run!r} before it must have the same {name}")
         if any(search.seed != self.seed for search in self.of):
             raise UserError(f"run {self.run!r} and its searches must have the same seed")
+        different(f"the searches of run {self.run!r}", [search.run for search in self.of])
+        different(f"the seeds of the ground truth of run {self.run!r}", [alone.seed for alone in self.truth])
         return self
 
     def images(self) -> tuple[Any, ...]:

@@ -78,6 +78,8 @@ class ChainSearchConfig(RunConfig):
             members(target(self.network.name))  # refuses a space that is too large
         if not all(0 <= epoch <= self.epochs for epoch in self.enumerated):
             raise UserError(f"run {self.run!r}: members are scored after epochs 0 to {self.epochs}")
+        if list(self.enumerated) != sorted(set(self.enumerated)):
+            raise UserError(f"run {self.run!r}: give the epochs that have scores in their order, each once")
         return self
 
     @property
