@@ -16,7 +16,7 @@ from torch import Generator, Tensor
 
 from nas_core.cells.mixpath import S4_NODES, S4_OPERATIONS, Cell, ParallelNetwork, s4_distinct, s4_text
 from nas_core.data import load
-from nas_core.errors import UserError
+from nas_core.errors import UserError, choose
 from nas_core.trainers.cells_alone import CellsAloneConfig
 from nas_core.trainers.journal import Journal
 from nas_core.trainers.known import settings_if_json
@@ -28,6 +28,7 @@ from nas_core.trainers.settings import TAG, RunConfig
 CELLS = tuple(s4_distinct())
 IMAGES = 64  # whose features are taken, the first valid ones
 STATISTICS = ("as trained", "recalibrated")
+SCORED = ("S4", "S4 of 3 cells")  # spaces whose children are cells of S4
 SHARED = ("profile", "threads", "device")  # with all runs before it; the seed is shared with the supernet alone
 
 
@@ -47,6 +48,7 @@ class CellScoresConfig(RunConfig):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        choose(f"space that run {self.run!r} can score", self.after.paths.space, SCORED)
         if not self.after.data.valid:
             raise UserError(f"run {self.run!r}: cells are scored on valid images; data.valid is 0")
         if self.after.seed != self.seed:
