@@ -108,6 +108,17 @@ def test_smoothed_labels_are_for_the_weights_alone() -> None:
     assert plain._loss_of_weights(batch, draws[0]) == expected
 
 
+def test_exact_the_weights_step_down_the_smoothed_loss() -> None:
+    """(1 - s) times the cross-entropy and s times the mean over classes of -log p; during warm-up logits rest."""
+    search = ChainSearch(smoke("N-GT-two-r", label_smoothing=0.5))
+    twin = ChainSearch(smoke("N-GT-two-r"))
+    draw, train = twin._draw_from(twin.masked_logits(), "gates"), twin._train_batch()
+    log_p = twin.model(*twin._arguments(train, draw, "gates")).log_softmax(1)
+    true = log_p[torch.arange(len(log_p)), train.labels]
+    expected = -(0.5 * true.mean() + 0.5 * log_p.mean())
+    assert search.step() == pytest.approx(expected.item(), rel=1e-5)
+
+
 def test_end_to_end_all_members_alone_and_the_searches_beside_them() -> None:
     ranks = smoke(RANKS)
     needed = {}
