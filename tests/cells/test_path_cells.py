@@ -191,6 +191,14 @@ def test_exact_multiply_adds_are_those_that_run() -> None:
         assert children.madds(genes) == multiply_adds(model, images(1), child) == network_counts(child, SMALL).madds
 
 
+def test_exact_multiply_adds_of_eight_cells() -> None:
+    """As many as the child alone has where the reductions are the third and the sixth cell."""
+    size = Size(channels=4, layers=8, classes=10, side=14, in_channels=1)
+    children = CellChildren(most=1, nodes=2, size=size)
+    for genes in ([count - 1 for count in children.counts], [0, 3, 5] * 4):
+        assert children.madds(genes) == network_counts(children.child(genes), size).madds
+
+
 def test_the_space_has_eight_cells_and_at_the_laptop_three() -> None:
     for name, cells in (("DARTS", 8), ("DARTS of 3 cells", 3)):
         model = SPACES[name](channels=4, most=3, norms="shadow", classes=10, in_channels=1, generator=generator())

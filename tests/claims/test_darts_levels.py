@@ -21,12 +21,13 @@ def trained(run, accuracy, seed=0):
 
 
 def searched(run, supernet, child, seed=0):
-    """A record of a search with accuracies, shares, of supernet and child by DARTS's rule, recalibrated."""
+    """A record of a search that ends with accuracies, shares, of supernet and child by DARTS's rule, recalibrated."""
     rows = []
     for network, acc in (("supernet", supernet), ("child (darts)", child), ("child (argmax)", 0.5)):
         for statistics, shift in (("recalibrated", 0.0), ("as trained", -0.3)):
             acc += shift * (network == "supernet")  # so that the gap is another one as trained
-            rows.append({"epoch": 1, "network": network, "split": "test", "statistics": statistics, "acc": acc})
+            row = {"network": network, "split": "test", "statistics": statistics}
+            rows += [{**row, "epoch": 1, "acc": 0.1}, {**row, "epoch": 2, "acc": acc}]
     return Fake(configs(run, "laptop", [seed])[0], tables={"accuracy": pd.DataFrame(rows)})
 
 

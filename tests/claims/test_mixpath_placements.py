@@ -55,6 +55,9 @@ def test_both_places_rank_alike_within_a_tenth_and_one_norm_instead_does_not() -
     assert judged.null.value == pytest.approx(2)
     assert not judged.null.meets
     assert judged.p_value == pytest.approx(1 / 32)
+    lacking = records((TRUTH, after_sum[0], -TRUTH)) | records((-TRUTH,), (TRUTH,), ("M-S4bnp",))
+    lacking["M-S4bnp"].pop()
+    assert evaluate("C-SM1b", lacking).null is None  # a seed of what the null needs is not there
     worse: Any = evaluate("C-SM1b", records((swapped(16, 0), -TRUTH, TRUTH)))
     assert worse.verdict == "fails"
     assert worse.null is None  # the run that the null needs is not there

@@ -13,6 +13,7 @@ from nas_core.claims import proxyless_truth as claims
 from nas_core.experiments import configs
 from nas_core.experiments.proxyless_truth import RANKS, SCORED, SEARCHES, SPACE
 from nas_core.probes.rewards import Estimator
+from nas_core.trainers.chain_search import ChainSearch
 
 SEEDS = range(5)
 NAMES = [codes(chain) for chain in members(target(SPACE))]
@@ -119,6 +120,31 @@ def test_the_noise_of_the_draw_against_that_of_the_images() -> None:
     assert claims.ratio_of_noises(scored(np.full(27, 0.6), noise=0.9), few) < 0
 
 
+def test_walks_are_set_as_the_search_that_they_stand_for() -> None:
+    """As many steps as it takes with the logits, each of its images, networks, baseline and rate."""
+    search = ChainSearch(configs("N-GT-rl-r", "laptop", [0])[0])
+    learnt = 0
+    for done in range(search.total):
+        search.done = done
+        learnt += search.learns()
+    assert learnt == claims.STEPS
+    config, first = search.chain, claims.FIRST
+    assert (first.images, first.samples) == (config.search_batch, config.method.samples)
+    assert (first.momentum, first.lr) == (config.method.baseline_momentum, config.alpha.lr)
+
+
+def test_walks_see_the_weights_of_their_epoch_and_differ_by_seed() -> None:
+    early, late = (scored(values).array("hits")[0] for values in (ADDITIVE[::-1], ADDITIVE))
+    records = []
+    for seed in (0, 1):
+        records.append(Fake(configs(SCORED, "laptop", [seed])[0], {"hits": np.stack([early, late])}))
+    settings = Estimator(1280, 64)
+    for place, best in ((0, 0), (1, 26), (-1, 26)):
+        assert (claims.reached(records[0], settings, 150, place) == best).mean() > 0.9
+    short = [claims.reached(record, Estimator(64, 4), 5).tolist() for record in records]
+    assert short[0] != short[1]
+
+
 def test_images_or_networks_straighten_a_step_by_what_is_noisier() -> None:
     """Where chains answer each in its own way, images do; where they differ by much and alike, networks do."""
     noisy = judged("C-GT2d", scored=[scored(0.6 + 0.3 * (ADDITIVE - 0.6), seed, noise=0.6) for seed in SEEDS])
@@ -162,5 +188,7 @@ def test_the_best_reward_is_looked_up_in_the_ground_truth() -> None:
             score = np.where(np.arange(27) == best, 0.9, 0.5)
             early = {"search": SCORED, "epoch": 1, "member": range(27), "score": 1 - score}
             late = {"search": SCORED, "epoch": 14, "member": range(27), "score": score}
-            record.tables["scores"] = pd.concat([pd.DataFrame(early), pd.DataFrame(late)])
+            other = late | {"search": "N-GT-two-r", "score": 1 - score}
+            record.tables["scores"] = pd.concat([pd.DataFrame(rows) for rows in (early, late, other)])
+            assert claims.last_scores(record).tolist() == score.tolist()
         assert judged("C-GT2h", ranks=records).verdict == verdict

@@ -5,12 +5,15 @@ The table is made up, so nothing is timed: that of the committed one, with the t
 
 from __future__ import annotations
 
+import json
+import math
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 
-from nas_core.cells.latency import LatencyTable, committed, own_file
+from nas_core.cells.latency import COLUMNS, LatencyTable, committed, own_file
 from nas_core.choices import Choice
 from nas_core.errors import UserError
 from nas_core.experiments import configs
@@ -102,6 +105,19 @@ def test_a_table_measured_anew_makes_other_runs_and_the_old_ones_say_so(own: Lat
     assert not {config.key() for config in after} & {config.key() for config in found}
 
 
+def altered(where: int, column: str, value: object) -> str:
+    """The text of a table with one other entry."""
+    content = json.loads(made_up().to_json())
+    content["rows"][where][COLUMNS.index(column)] = value
+    return json.dumps(content)
+
+
+def twice() -> str:
+    """The text of a table that has its first row again, with another time."""
+    rows = made_up().rows
+    return LatencyTable({}, pd.concat([rows, rows[:1].assign(median_us=1.0)])).to_json()
+
+
 def without(part: str, choices: str) -> str:
     """The text of a table that lacks the rows of the small chain with these choices."""
     rows = made_up().rows
@@ -117,6 +133,12 @@ def without(part: str, choices: str) -> str:
         (lambda: without("block", "k5e3"), "latency.json: .* has no k5e3 for block 1 of the chain 'small'.*make lat"),
         (lambda: without("stem", ""), "latency.json: .* has no stem of the chain 'small'"),
         (lambda: made_up(-1.0).to_json(), "latency.json: .* time that is no number above 0"),
+        (lambda: made_up(math.inf).to_json(), "latency.json: .* time that is no number above 0"),
+        (lambda: altered(0, "median_us", "fast"), r"is no table of latencies \(.*'fast'"),
+        (lambda: altered(0, "slot", "first"), r"is no table of latencies \(.*'first'"),
+        (lambda: made_up().to_json().replace("median_us", "mean_us"), r"is no table of latencies \(.*median_us"),
+        (lambda: made_up().to_json().replace('"processor"', '"cpu"'), "does not say on which machine"),
+        (lambda: twice(), "latency.json: .* has two times of the same block"),
         (lambda: "{}", "is no table of latencies"),
     ],
 )

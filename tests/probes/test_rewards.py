@@ -109,6 +109,39 @@ def test_the_noises_are_those_of_many_drawn_steps() -> None:
     assert rewards.noise(LOGITS, Z, HITS, 300, rng).of_images == pytest.approx(0, abs=1e-12)
 
 
+def test_exact_the_noise_of_the_draw_is_the_variance_over_members() -> None:
+    """On all images: sum_m P_m |(R_m - E R) (Z_m - p) - g|^2, g the exact gradient."""
+    prob, reward = rewards.member_prob(LOGITS, Z), HITS.mean(1)
+    steps = ((reward - prob @ reward)[:, None, None] * (Z - rewards.softmax(LOGITS))).reshape(len(Z), -1)
+    apart = steps - rewards.exact_gradient(LOGITS, Z, reward).ravel()
+    found = rewards.noise(LOGITS, Z, HITS, 300, np.random.default_rng(0))
+    assert found.of_draw == pytest.approx(prob @ (apart**2).sum(1), rel=1e-9)
+
+
+def test_exact_the_noise_of_the_images_is_about_the_gradient_on_all_of_them() -> None:
+    """Of a single batch: the squared distance of its exact gradient."""
+    (batch,) = rewards.batch_rewards(HITS, 40, 1, np.random.default_rng(0))
+    apart = rewards.exact_gradient(LOGITS, Z, batch) - rewards.exact_gradient(LOGITS, Z, HITS.mean(1))
+    found = rewards.noise(LOGITS, Z, HITS, 40, np.random.default_rng(0), batches=1)
+    assert found.of_images == pytest.approx((apart**2).sum(), rel=1e-9)
+
+
+def test_exact_a_walk_is_that_of_adam_and_its_baseline_goes_on() -> None:
+    """PyTorch's Adam without a first moment, on the same estimates."""
+    settings = Estimator(40, 3, momentum=0.5)
+    start = np.stack([LOGITS] * 4)
+    walked = rewards.walk(start, Z, HITS, settings, 3, np.random.default_rng(0))
+    rng, baseline = np.random.default_rng(0), None
+    logits = torch.from_numpy(start.copy()).requires_grad_()
+    adam = torch.optim.Adam([logits], lr=0.1, betas=(0.0, 0.999), eps=1e-8, maximize=True)
+    for _ in range(3):
+        gradient, baseline = rewards.estimates(logits.detach().numpy(), Z, HITS, settings, baseline, rng)
+        logits.grad = torch.from_numpy(gradient)
+        adam.step()
+    kept = np.isfinite(start)
+    assert walked[kept] == pytest.approx(logits.detach().numpy()[kept], rel=1e-9)
+
+
 def test_more_members_straighten_a_step() -> None:
     rng = np.random.default_rng(0)
     few, many = (rewards.cosines(LOGITS, Z, HITS, Estimator(300, n), rng).mean() for n in (2, 200))

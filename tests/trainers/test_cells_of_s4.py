@@ -203,6 +203,8 @@ def test_another_seed_is_one_of_the_supernet_alone() -> None:
         config.but(after=config.after.but(seed=8))
     with pytest.raises(UserError, match="must have the same profile"):
         config.but(truth=(config.truth[0].but(profile="other"),))
+    with pytest.raises(UserError, match="unknown space that run 'M-S4p' can score 'S1'"):
+        config.but(after=config.after.but(paths=config.after.paths.but(space="S1")))
     with pytest.raises(UserError, match="scored on valid images"):
         config.but(after=config.after.but(data=config.after.data.but(valid=0)))
 

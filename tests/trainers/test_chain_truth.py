@@ -49,6 +49,9 @@ def test_a_space_that_is_too_large_is_not_enumerated() -> None:
         configs("N-PROX-l0", "smoke", [3])[0].but(enumerated=(1,))
     with pytest.raises(UserError, match="scored after epochs 0 to 3"):
         smoke(SCORED, enumerated=(4,))
+    for epochs in ((3, 1), (1, 1)):
+        with pytest.raises(UserError, match="have scores in their order, each once"):
+            smoke(SCORED, enumerated=epochs)
 
 
 def test_searches_and_ground_truth_share_no_training_image() -> None:
@@ -113,6 +116,17 @@ def test_chains_alone_learn_from_smoothed_labels_too() -> None:
     torch.testing.assert_close(training.loss(logits, labels), smoothed.mean())
 
 
+def test_exact_the_weights_step_down_the_smoothed_loss() -> None:
+    """(1 - s) times the cross-entropy and s times the mean over classes of -log p; during warm-up logits rest."""
+    search = ChainSearch(smoke("N-GT-two-r", label_smoothing=0.5))
+    twin = ChainSearch(smoke("N-GT-two-r"))
+    draw, train = twin._draw_from(twin.masked_logits(), "gates"), twin._train_batch()
+    log_p = twin.model(*twin._arguments(train, draw, "gates")).log_softmax(1)
+    true = log_p[torch.arange(len(log_p)), train.labels]
+    expected = -(0.5 * true.mean() + 0.5 * log_p.mean())
+    assert search.step() == pytest.approx(expected.item(), rel=1e-5)
+
+
 def test_end_to_end_all_members_alone_and_the_searches_beside_them() -> None:
     ranks = smoke(RANKS)
     needed = {}
@@ -124,6 +138,11 @@ def test_end_to_end_all_members_alone_and_the_searches_beside_them() -> None:
     assert truth.groupby("truth_seed")["member"].apply(list).tolist() == [list(range(27))] * 2
     names = [codes(chain) for chain in members(SPACE)]
     assert truth["choices"].tolist() == names * 2
+    for alone in ranks.truth:
+        measured = needed[alone.key()].table("chains")
+        kept = truth[truth["truth_seed"] == alone.seed].reset_index(drop=True)
+        columns = ["madds", "latency_us", "valid", "test"]
+        assert kept[columns].equals(measured[columns])
     found = result.table("found")
     assert found["search"].tolist() == list(SEARCHES)
     assert [names[member] for member in found["member"]] == found["choices"].tolist()
@@ -133,7 +152,12 @@ def test_end_to_end_all_members_alone_and_the_searches_beside_them() -> None:
         of_search = result.table("members").query("search == @row.search").set_index("member")["probability"]
         assert of_search.idxmax() == row.member
     scores = result.table("scores")
-    assert scores.groupby(["search", "epoch"]).size().to_dict() == {(SCORED, 1): 27, (SCORED, 3): 27}
+    assert scores["search"].tolist() == [SCORED] * 54
+    (search,) = [each for each in ranks.of if each.run == SCORED]
+    for place, epoch in enumerate((1, 3)):
+        of_epoch = scores[scores["epoch"] == epoch].set_index("member")["score"]
+        expected = needed[search.key()].array("hits")[place].mean(1)
+        assert of_epoch.reindex(range(27)).tolist() == expected.tolist()
 
 
 def test_a_ground_truth_is_of_all_members_of_the_same_space() -> None:
@@ -142,5 +166,15 @@ def test_a_ground_truth_is_of_all_members_of_the_same_space() -> None:
         ranks.but(truth=(ranks.truth[0].but(every=False, drawn=2),))
     with pytest.raises(UserError, match="must have the same seed"):
         ranks.but(of=(ranks.of[0].but(seed=4),))
+    elsewhere = ranks.of[0].but(network=ranks.of[0].network.but(name="small"))
+    with pytest.raises(UserError, match="must be about the chain 'small-27'"):
+        ranks.but(of=(elsewhere,))
+    with pytest.raises(UserError, match="before it must have the same threads"):
+        ranks.but(truth=(ranks.truth[0].but(threads=2),))
+    with pytest.raises(UserError, match=r"the searches of run .* must all be different"):
+        ranks.but(of=ranks.of[:1] * 2)
+    with pytest.raises(UserError, match=r"the seeds of the ground truth of run .* must all be different"):
+        ranks.but(truth=ranks.truth[:1] * 2)
+    assert {run.profile for run in ranks.but(profile="other").needs()} == {"other"}
     assert {search.seed for search in ranks.but(seed=7).of} == {7}
     assert [alone.seed for alone in ranks.but(seed=7).truth] == [0, 1]
