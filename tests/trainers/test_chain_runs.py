@@ -46,6 +46,19 @@ def test_end_to_end_a_training_resumes_at_every_step() -> None:
     assert_resumes_everywhere(lambda: ChainTraining(config))
 
 
+def test_the_learning_rate_falls_with_the_epochs_of_every_training_anew() -> None:
+    config = EXPERIMENTS["N-PROX-alone"].config("N-PROX-alone", "smoke").but(of=(), seed=3, epochs=2)
+    training = ChainTraining(config)
+    rates = []
+    while training.done < training.total:
+        rates.append(training.fitting.optimiser.lr)
+        training.step()
+    first, last = config.weights.lr, (config.weights.lr + config.weights.lr_min) / 2  # half a cosine over two epochs
+    of_one = [first] * training.per_epoch + [last] * training.per_epoch
+    assert rates == pytest.approx(of_one * (len(rates) // len(of_one)))
+    assert len(rates) > len(of_one)
+
+
 def test_end_to_end_the_predictor_resumes_bit_for_bit() -> None:
     config = EXPERIMENTS["N-LAT"].config("N-LAT", "smoke").but(seed=3)
     whole = run(PredictorTraining(config)).result()
