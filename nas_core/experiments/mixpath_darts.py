@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nas_core.experiments.mixpath import LR_MIN
+from nas_core.experiments.mixpath_front import SearchSize, front_after
 from nas_core.experiments.recipe import Experiment
 from nas_core.experiments.snas_cells import PAPER as ALONE_AS_PRINTED
 from nas_core.experiments.snas_cells import RetrainSize, retrained_from
@@ -17,21 +18,15 @@ SEEDS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class CellsSize:
+class CellsSize(SearchSize):
     """What a profile may change of the supernet and of a search in it; four nodes and seven operations stay."""
 
     space: str
     train: int  # images for the weights
-    valid: int  # images that score a child
-    test: int  # images that report the children of the front
     channels: int
     epochs: int
     batch: int  # images a step
     w_lr: float
-    size: int  # n, individuals of a population
-    generations: int  # N, after the initial one
-    recalibrate: int  # batches of 250 training images
-    least_accuracy: float
     cutout: int = 0  # side of the square, in pixels
     data: str = "fashion7"
 
@@ -52,21 +47,8 @@ def supernet(size: CellsSize) -> MultiPathConfig:
 
 
 def front(size: CellsSize, algorithm: str) -> FrontConfig:
-    """A search of (2 + N) n evaluations or a few more; the bound on multiply-adds is half way between the extremes."""
-    training = supernet(size).but(run="M-DSP")
-    return FrontConfig(
-        run="unnamed",
-        profile="unnamed",
-        seed=0,
-        after=training,
-        data=training.data.but(valid=size.valid, test=size.test),
-        algorithm=algorithm,
-        size=size.size,
-        generations=size.generations,
-        recalibrate=size.recalibrate,
-        budget=0.5,
-        least_accuracy=size.least_accuracy,
-    )
+    """A search among the children of that supernet."""
+    return front_after(supernet(size).but(run="M-DSP"), size, algorithm)
 
 
 def evolution(size: CellsSize) -> FrontConfig:

@@ -8,14 +8,14 @@ from nas_core.experiments.mixpath import SUPERNETS, PathSize, four_paths
 from nas_core.experiments.recipe import Experiment
 from nas_core.trainers.chain_child_settings import ChainChildConfig
 from nas_core.trainers.front_settings import FrontConfig
+from nas_core.trainers.multipath_settings import MultiPathConfig
 from nas_core.trainers.settings import Data, Weights
 
 
 @dataclass(frozen=True, kw_only=True)
-class FrontSize:
-    """What a profile may change of a search; the supernet's size is its own."""
+class SearchSize:
+    """What a profile may change of a search, whatever its supernet."""
 
-    supernet: PathSize
     valid: int  # images that score a child
     test: int  # images that report the children of the front
     size: int  # n, individuals of a population
@@ -24,9 +24,15 @@ class FrontSize:
     least_accuracy: float
 
 
-def front(size: FrontSize, algorithm: str) -> FrontConfig:
+@dataclass(frozen=True, kw_only=True)
+class FrontSize(SearchSize):
+    """The supernet's size is its own."""
+
+    supernet: PathSize
+
+
+def front_after(training: MultiPathConfig, size: SearchSize, algorithm: str) -> FrontConfig:
     """A search of (2 + N) n evaluations or a few more; the bound on multiply-adds is half way between the extremes."""
-    training = four_paths(size.supernet)
     return FrontConfig(
         run="unnamed",
         profile="unnamed",
@@ -40,6 +46,11 @@ def front(size: FrontSize, algorithm: str) -> FrontConfig:
         budget=0.5,
         least_accuracy=size.least_accuracy,
     )
+
+
+def front(size: FrontSize, algorithm: str) -> FrontConfig:
+    """A search among the children of the supernet with at most four paths."""
+    return front_after(four_paths(size.supernet), size, algorithm)
 
 
 def evolution(size: FrontSize) -> FrontConfig:
