@@ -37,7 +37,10 @@ class PathSpace(Space):
 
 
 class PathCell(SearchCell):
-    """A cell of several paths: X_j = sum_i SBN_n(sum_{o in S_ij} o(X_i)), n = |S_ij|, over the nodes i that j reads."""
+    """A cell of several paths: X_j = sum_i SBN_n(sum_o o(X_i)) over the nodes i that j reads.
+
+    The inner sum is over the n operations that are active between i and j.
+    """
 
     def __init__(
         self, space: PathSpace, previous: Sequence[int], channels: int, *, reduction: bool, after_reduction: bool
